@@ -1,0 +1,12 @@
+# Compile settings that every target of the project shares.
+add_library(deciban_warnings INTERFACE)
+target_include_directories(deciban_warnings INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(deciban_warnings INTERFACE -Wall -Wextra -Wno-unused-parameter
+                       $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
+if(DECIBAN_WERROR)
+  target_compile_options(deciban_warnings INTERFACE -Werror)
+endif()
+if(DECIBAN_SANITIZE)
+  add_compile_options(-fsanitize=${DECIBAN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${DECIBAN_SANITIZE})
+endif()
