@@ -1,0 +1,58 @@
+// How a long text is cut into sequences: a named policy that is part of every record.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/lm.h"
+
+namespace deciban {
+
+// Named policies:
+//   whole               the whole document in one sequence, state or context carried through
+//   tokens:N[:OVERLAP]  windows of at most N tokens (start token included); each scores what the one before did not,
+//                       with OVERLAP tokens of context from it
+//   bytes:N[:OVERLAP]   the same in bytes of raw text, cut at UTF-8 boundaries and tokenised piece by piece, so that
+//                       models with different tokenizers get exactly the same context
+//   uncheatable:N       uncheatable_eval before 2026: fresh state every N tokens, no start token, so the first token
+//                       of every chunk is not scored
+//   uncheatable2:N      its 2026 code: the start token before every chunk of N tokens, every token scored
+struct Windowing {
+  enum class Kind { whole, tokens, bytes, uncheatable, uncheatable2 };
+  Kind kind = Kind::whole;
+  std::size_t size = 0, overlap = 0;
+  std::string name() const;
+  // Throws std::invalid_argument naming the word, what is wrong with it and the known forms.
+  static Windowing parse(std::string_view word);
+  friend bool operator==(const Windowing&, const Windowing&) = default;
+};
+
+// One window of a document: `tokens` are read, those from `first` on are scored.
+struct Window {
+  std::vector<Token> tokens;
+  std::size_t first = 1;
+};
+
+// A tokenised text cut by a policy.  The scored suffixes, in order, are the text's tokens except those unscored.
+struct Windows {
+  std::vector<Window> windows;
+  std::size_t tokens = 0;          // of the text, as tokenised under this policy, scored or not
+  std::size_t unscored_bytes = 0;  // bytes of the text's tokens that no window scores
+  std::vector<Token> text_tokens;  // all of them, in order
+  std::vector<bool> scored;        // per text token
+};
+
+// `start`: the start token or none.  `context` is read before the text in the first window and never scored.
+// Throws std::invalid_argument if the policy cannot hold one scored token beside its start token and overlap, or
+// if a window would exceed the model's context limit (naming a policy that fits).
+Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<Token> start, std::string_view context,
+            std::string_view text);
+// The same for a text that comes as tokens (bytes policies: by the bytes of its decoded tokens).
+Windows cut_tokens(const LanguageModel& model, const Windowing& policy, std::optional<Token> start,
+                   std::span<const Token> tokens);
+
+}  // namespace deciban
