@@ -37,6 +37,7 @@ class DECIBAN_API StoredTensor {
   const std::byte* data = nullptr;     // element (0, 0, …)
   float scale = 1;                     // every value is multiplied by it on the way out
   std::shared_ptr<const void> owner;   // keeps `data` alive: the mapping, or memory of our own
+  bool mapped = false;                 // `data` lies in a file mapping: its pages may be dropped and read again
 
   std::size_t elements() const;
   // Writes elements [first, first + count) in row-major order of `shape` as f32.  Exact for f32, f16, bf16, i8.
@@ -46,13 +47,19 @@ class DECIBAN_API StoredTensor {
   StoredTensor transposed() const;
   // A view without the dimensions of extent 1.
   StoredTensor squeezed() const;
-  // The sub-tensor at index i of the first dimension.
+  // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a block:
+  // a copy in f32).
   StoredTensor slice(std::size_t i) const;
+  // The same elements in row-major order with another shape: a view where the layout allows it, else a copy in f32.
+  StoredTensor reshaped(std::vector<std::size_t> new_shape) const;
+  // Whether the elements lie in row-major order without gaps.
+  bool contiguous() const;
   // Tells the system that the pages under elements [first, first + count) are not needed for now.
   void release(std::size_t first, std::size_t count) const;
 };
 
 // f32 values of our own as a StoredTensor (for vectors that must be transformed at load).
+// Throws std::invalid_argument if the shape does not hold as many values.
 DECIBAN_API StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape, std::vector<float> values);
 
 class DECIBAN_API Checkpoint {
