@@ -19,8 +19,9 @@
 
 namespace deciban {
 
-// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).
-enum class Encoding { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0 };
+// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).  `generated`
+// lies nowhere: values are computed from a seed when they are read (one block of any size).
+enum class Encoding { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0, generated };
 
 DECIBAN_API std::string_view name(Encoding encoding);
 // Elements in one block (1 for plain encodings) and bytes of one block.
@@ -61,6 +62,11 @@ class DECIBAN_API StoredTensor {
 // f32 values of our own as a StoredTensor (for vectors that must be transformed at load).
 // Throws std::invalid_argument if the shape does not hold as many values.
 DECIBAN_API StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape, std::vector<float> values);
+
+// Seeded near-normal values of the given deviation that are computed when they are read and need no memory.  Values
+// before `deviation` is applied are exact in bf16.
+DECIBAN_API StoredTensor generated_tensor(std::string name, std::vector<std::size_t> shape, std::uint64_t seed,
+                                          float deviation);
 
 class DECIBAN_API Checkpoint {
  public:

@@ -65,8 +65,9 @@ class Maker {
  public:
   explicit Maker(const RandomSpec& spec) : s_(spec.shape), seed_(spec.seed) { out_.format = "random"; }
 
-  // Normal values of the given standard deviation.
+  // Normal values of about the given standard deviation: a power of two, which keeps them exact in bf16.
   void matrix(const std::string& name, std::vector<std::size_t> shape, double deviation) {
+    deviation = std::exp2(std::round(std::log2(deviation)));
     out_.tensors.push_back(generated_tensor(name, std::move(shape), next_seed(), static_cast<float>(deviation)));
   }
   void values(const std::string& name, std::vector<std::size_t> shape, std::vector<float> values) {

@@ -240,4 +240,18 @@ StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape, std:
   return result;
 }
 
+StoredTensor generated_tensor(std::string name, std::vector<std::size_t> shape, std::uint64_t seed,
+                              float deviation) {
+  auto owner = std::make_shared<const std::uint64_t>(seed);
+  StoredTensor result;
+  result.name = std::move(name);
+  result.strides = row_major_strides(shape);
+  result.shape = std::move(shape);
+  result.encoding = Encoding::generated;
+  result.data = reinterpret_cast<const std::byte*>(owner.get());
+  result.scale = deviation;
+  result.owner = std::move(owner);
+  return result;
+}
+
 }  // namespace deciban
