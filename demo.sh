@@ -17,7 +17,7 @@ printf '\nWhat to try next'
 [ "$started_in" = "$root" ] || printf ' (in %s)' "$root"
 cat <<END:
 
-  $deciban eval -m $models/rwkv7/model.pth -c README.md -o demo-run/readme    # any text file, folder or JSONL
-  $deciban eval -m YOUR-RWKV.pth -c $models/texts -o demo-run/mine            # any RWKV-4 to RWKV-7 checkpoint
-  $deciban info $models/rwkv7/model.pth                                       # what a checkpoint is
+  $deciban eval -m $models/rwkv7/model.pth -c README.md -o runs/readme    # any text file, folder or JSONL
+  $deciban eval -m YOUR-RWKV.pth -c $models/texts -o runs/mine            # any RWKV-4 to RWKV-7 checkpoint
+  $deciban info $models/rwkv7/model.pth                                   # what a checkpoint is
 END:

@@ -22,7 +22,7 @@ struct SourceFile {
 
 inline bool skipped_folder(const std::string& path) {
   const std::string_view top = std::string_view(path).substr(0, path.find('/'));
-  return top == ".git" || top == ".cache" || top.starts_with("build") || top == "demo-run" ||
+  return top == ".git" || top == ".cache" || top.starts_with("build") || top == "demo-run" || top == "runs" ||
          path == "tests/golden" || path == "tests/fuzz/corpus" || path.starts_with("datasets/demo/") ||
          path.ends_with("__pycache__");
 }
