@@ -35,6 +35,8 @@ class Task {
   virtual ~Task() = default;
   virtual std::string name() const = 0;
   virtual std::string version() const = 0;
+  // Measure → how the documents' {sum, weight} become one figure, in words; stands in run.json.
+  virtual std::map<std::string, std::string> aggregations() const = 0;
   // Before limit and shard are applied: few-shot draws, permuted controls.  Sees the whole corpus.
   virtual void prepare(const Corpus& /*all*/, std::uint64_t /*seed*/) {}
   virtual std::vector<Query> queries(const Corpus& corpus, std::size_t document) const = 0;

@@ -44,11 +44,14 @@ struct Windows {
   std::size_t unscored_bytes = 0;  // bytes of the text's tokens that no window scores
   std::vector<Token> text_tokens;  // all of them, in order
   std::vector<bool> scored;        // per text token
+  std::size_t lossy_bytes = 0;     // by how many bytes decode(encode(text)) differs: normalising tokenizers
 };
 
-// `start`: the start token or none.  `context` is read before the text in the first window and never scored.
-// Throws std::invalid_argument if the policy cannot hold one scored token beside its start token and overlap, or
-// if a window would exceed the model's context limit (naming a policy that fits).
+// `start`: the start token or none; it begins every window (uncheatable:N ignores it, uncheatable2:N needs it).
+// `context` is read before the text in the first window, takes up room there, and is never scored.
+// Throws std::invalid_argument if the policy cannot hold one scored token beside its start token, context and overlap,
+// or if a window would exceed the model's context limit (naming a policy that fits); std::runtime_error if the
+// tokenizer gives back something else than the (normalised) text.
 Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<Token> start, std::string_view context,
             std::string_view text);
 // The same for a text that comes as tokens (bytes policies: by the bytes of its decoded tokens).
