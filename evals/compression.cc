@@ -27,15 +27,17 @@ std::vector<Query> CompressionTask::queries(const Corpus& corpus, std::size_t do
   return {std::move(query)};
 }
 
-Measures CompressionTask::judge(const Corpus& corpus, std::size_t document, std::span<const QueryScore> scores) const {
+Measures CompressionTask::judge(const Corpus& corpus, std::size_t document,
+                                std::span<const QueryScore> scores) const {
   const QueryScore& score = scores.front();
   const Document& source = corpus.documents.at(document);
   const double nats = -score.logprob;
   const double bits = nats / std::numbers::ln2;
   const double bytes = static_cast<double>(score.bytes);
-  Measures measures{{"bits_per_byte", {bits, bytes}},
-                    {"nats_per_token", {nats, static_cast<double>(score.scored_tokens)}},
-                    {"bits_per_byte_charged", {bits + 8.0 * static_cast<double>(score.unscored_bytes), bytes}}};
+  Measures measures{
+      {"bits_per_byte", {bits, bytes}},
+      {"nats_per_token", {nats, static_cast<double>(score.scored_tokens)}},
+      {"bits_per_byte_charged", {bits + 8.0 * static_cast<double>(score.unscored_bytes), bytes}}};
   if (!source.text.empty()) {
     measures["bits_per_character"] = {bits, static_cast<double>(characters(source.text))};
   }

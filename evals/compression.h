@@ -13,10 +13,12 @@ class CompressionTask : public Task {
   std::string version() const override { return "1"; }
   std::map<std::string, std::string> aggregations() const override;
   std::vector<Query> queries(const Corpus& corpus, std::size_t document) const override;
-  Measures judge(const Corpus& corpus, std::size_t document, std::span<const QueryScore> scores) const override;
+  Measures judge(const Corpus& corpus, std::size_t document,
+                 std::span<const QueryScore> scores) const override;
 };
 
-// Unicode characters of a text, as its UTF-8 lead bytes; of bytes that are not UTF-8 each non-continuation byte is one.
+// Unicode characters of a text, as its UTF-8 lead bytes; of bytes that are not UTF-8 each non-continuation
+// byte is one.
 std::uint64_t characters(std::string_view text);
 
 }  // namespace deciban

@@ -62,16 +62,20 @@ Shard Shard::parse(std::string_view word) {
   std::size_t number = 0;
   if (slash == std::string_view::npos || !parse_number(word.substr(0, slash), number) ||
       !parse_number(word.substr(slash + 1), shard.count) || number < 1 || number > shard.count) {
-    throw std::invalid_argument(
-        fmt::format("shard '{}': must be I/N with 1 <= I <= N, for example 2/8 for the second of eight", word));
+    throw std::invalid_argument(fmt::format(
+        "shard '{}': must be I/N with 1 <= I <= N, for example 2/8 for the second of eight", word));
   }
   shard.index = number - 1;
   return shard;
 }
 
-std::string Shard::name() const { return fmt::format("{}/{}", index + 1, count); }
+std::string Shard::name() const {
+  return fmt::format("{}/{}", index + 1, count);
+}
 
-std::string Shard::file_suffix() const { return count == 1 ? "" : fmt::format("{}-of-{}", index + 1, count); }
+std::string Shard::file_suffix() const {
+  return count == 1 ? "" : fmt::format("{}-of-{}", index + 1, count);
+}
 
 std::size_t size_of(const Document& document) {
   return document.text.empty() ? document.tokens.size() * kBytesPerToken : document.text.size();
@@ -84,15 +88,19 @@ std::vector<Selected> select(std::span<const Corpus* const> corpora, const Limit
     for (std::size_t d = 0; d < n; ++d) all.push_back({c, d});
   }
   if (shard.count == 1) return all;
-  const auto size = [&](std::size_t i) { return size_of(corpora[all[i].corpus]->documents[all[i].document]); };
+  const auto size = [&](std::size_t i) {
+    return size_of(corpora[all[i].corpus]->documents[all[i].document]);
+  };
   std::vector<std::size_t> order(all.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return size(a) > size(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return size(a) > size(b); });
   // Empty documents count one byte, so that they too are spread.
   std::vector<std::size_t> load(shard.count, 0);
   std::vector<std::size_t> mine;
   for (const std::size_t i : order) {
-    const std::size_t lightest = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
+    const std::size_t lightest =
+        static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
     load[lightest] += std::max<std::size_t>(size(i), 1);
     if (lightest == shard.index) mine.push_back(i);
   }

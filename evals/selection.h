@@ -15,7 +15,7 @@ namespace deciban {
 // "all", "20" (documents) or "10%": the first ones of every corpus, in its order.
 struct Limit {
   std::optional<std::size_t> documents;
-  std::optional<double> percent;  // rounded up, so that no corpus vanishes
+  std::optional<double> percent;              // rounded up, so that no corpus vanishes
   static Limit parse(std::string_view word);  // throws std::invalid_argument
   std::string name() const;
   std::size_t of(std::size_t documents_there) const;
@@ -34,9 +34,9 @@ struct Selected {
   friend bool operator==(const Selected&, const Selected&) = default;
 };
 
-// The selected documents in corpus order.  Shards share the documents of all corpora together, so that each gets
-// nearly the same number of bytes: from the longest to the shortest (of equals, the earlier first) every document
-// goes to the shard that has the fewest bytes so far (of equals, the lowest index).
+// The selected documents in corpus order.  Shards share the documents of all corpora together, so that each
+// gets nearly the same number of bytes: from the longest to the shortest (of equals, the earlier first) every
+// document goes to the shard that has the fewest bytes so far (of equals, the lowest index).
 std::vector<Selected> select(std::span<const Corpus* const> corpora, const Limit& limit, const Shard& shard);
 
 // What a document costs to score, for balancing and progress: its bytes, or about four for each given token.

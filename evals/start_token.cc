@@ -26,12 +26,14 @@ std::optional<Token> StartPolicy::resolve(const ModelInfo& model) const {
   if (kind == Kind::none) return std::nullopt;
   if (kind == Kind::bos) return model.start_token;
   if (model.vocabulary > 0 && static_cast<std::size_t>(token) >= model.vocabulary) {
-    throw std::invalid_argument(fmt::format("start token {}: {} has only tokens 0 to {}", token, model.name,
-                                            model.vocabulary - 1));
+    throw std::invalid_argument(
+        fmt::format("start token {}: {} has only tokens 0 to {}", token, model.name, model.vocabulary - 1));
   }
   return token;
 }
 
-std::string start_name(std::optional<Token> start) { return start ? fmt::format("{}", *start) : "none"; }
+std::string start_name(std::optional<Token> start) {
+  return start ? fmt::format("{}", *start) : "none";
+}
 
 }  // namespace deciban

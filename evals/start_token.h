@@ -9,16 +9,16 @@
 
 namespace deciban {
 
-// "bos": the model's own document separator, so that every token is scored.  "none": nothing, so that the first token
-// has no probability.  A number: that token.
+// "bos": the model's own document separator, so that every token is scored.  "none": nothing, so that the
+// first token has no probability.  A number: that token.
 struct StartPolicy {
   enum class Kind { bos, none, token };
   Kind kind = Kind::bos;
   Token token = 0;
   static StartPolicy parse(std::string_view word);  // throws std::invalid_argument
   std::string name() const;                         // "bos", "none", "5"
-  // None where the policy says so or the model has no separator.  Throws std::invalid_argument for a token outside
-  // the model's vocabulary.
+  // None where the policy says so or the model has no separator.  Throws std::invalid_argument for a token
+  // outside the model's vocabulary.
   std::optional<Token> resolve(const ModelInfo& model) const;
 };
 
