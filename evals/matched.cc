@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace deciban {
 
@@ -53,15 +54,15 @@ bool MatchedWindow::fits(const LanguageModel& model, std::size_t limit, const Wi
   return true;
 }
 
-void MatchedWindow::fit(const LanguageModel& model) {
+bool MatchedWindow::fit(const LanguageModel& model) {
   const auto limit = model.info().context_limit;
-  if (!limit || documents_.empty()) return;
-  if (whole_ && fits(model, *limit, {})) return;
-  whole_ = false;
+  if (!limit || documents_.empty()) return true;
+  if (whole_ && fits(model, *limit, {})) return true;
+  const bool was_whole = std::exchange(whole_, false);
   const auto policy = [](std::size_t units) {
     return Windowing{Windowing::Kind::bytes, units * kMatchedGranularity, 0};
   };
-  if (fits(model, *limit, policy(units_))) return;
+  if (fits(model, *limit, policy(units_))) return !was_whole;
   std::size_t good = 0, bad = units_;
   while (bad - good > 1) {
     const std::size_t middle = good + (bad - good) / 2;
@@ -73,6 +74,7 @@ void MatchedWindow::fit(const LanguageModel& model) {
                     *limit, kMatchedGranularity));
   }
   units_ = good;
+  return false;
 }
 
 Windowing MatchedWindow::windowing() const {

@@ -22,14 +22,17 @@ inline constexpr std::size_t kMatchedGranularity = 64;
 // reading half of the one before again.
 Windowing own_best(const ModelInfo& model);
 
-// Finds the largest bytes:N window (N a multiple of kMatchedGranularity) whose every piece of every document
-// fits every limited model, start token included, counted with their own tokenizers.  Models are given one at
-// a time, so that they need not be in memory together; those without a limit change nothing.
+// Finds the largest bytes:N window (N a multiple of kMatchedGranularity, by bisection) whose every piece of
+// every document fits every limited model, start token included, counted with their own tokenizers.  Models
+// are given one at a time, so that they need not be in memory together.  Smaller pieces are cut elsewhere and
+// may hold more tokens, so with several limited models the round is repeated until fit() is true for all of
+// them.
 class MatchedWindow {
  public:
   MatchedWindow(std::span<const Corpus* const> corpora, const Limit& limit, const StartPolicy& start);
-  // Throws std::invalid_argument if not even the smallest window fits.
-  void fit(const LanguageModel& model);
+  // Makes the window fit this model; true if it did before.  Models without a limit change nothing.  Throws
+  // std::invalid_argument if not even the smallest window fits.
+  bool fit(const LanguageModel& model);
   // `whole` if every document fits every model as it is; else bytes:N.
   Windowing windowing() const;
 
