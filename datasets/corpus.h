@@ -38,19 +38,19 @@ struct Corpus {
 // Reads a corpus: uncheatable_eval's JSON list of strings (or of row objects), JSON Lines, a folder of text
 // files, or one text file (one document).  The kind is decided by content; an ending .json, .jsonl or .ndjson
 // only promises that it is JSON, so that damage is an error and not a text.
-//  - Rows have `text`, else `content`, or `tokens` (an array of ids; beside a text it may be absent or
-//  something
-//    else), `id` (string or integer) and a date in `published`, `date` or `created`; the rest is kept in
-//    `fields`.
-//  - Folders are read recursively in byte order of the paths.  Hidden files and folders are left out, links
-//  to folders
-//    are not followed.
-//  - A document that cannot be used is kept with `error` set: a bad row, an empty text, a file of a folder
-//  that is
-//    unreadable or binary (a NUL byte in its first 8 KB).
-//  - Text that is not valid UTF-8 is kept as it is (byte and World tokenizers take it).  A byte-order mark is
-//  skipped
-//    in JSON only.
+//
+// Rows have `text`, else `content`, or `tokens` (an array of ids; beside a text it may be absent or something
+// else), `id` (string or integer) and a date in `published`, `date` or `created`; the rest is in `fields`.
+//
+// Folders are read recursively in byte order of the paths.  Hidden files and folders are left out, links to
+// folders are not followed.
+//
+// A document that cannot be used is kept with `error` set: a bad row, an empty text, a file of a folder that is
+// unreadable or binary (a NUL byte in its first 8 KB).
+//
+// Text that is not valid UTF-8 is kept as it is (byte and World tokenizers take it), except in JSON, which must
+// be UTF-8.  A byte-order mark is skipped in JSON only.
+//
 // Throws std::runtime_error naming the file, the place and the reason: unreadable, damaged or binary file, no
 // documents, or none that can be used.
 Corpus read_corpus(const std::filesystem::path& path);

@@ -28,8 +28,8 @@ inline constexpr std::size_t kMinDocumentsForInterval = 10;
 
 // Σ numerator / Σ denominator with its BCa bootstrap interval over documents (Efron 1987).  No interval below
 // kMinDocumentsForInterval documents.  Deterministic in `seed`.
-Estimate ratio_estimate(std::span<const RatioTerm> documents, double confidence = 0.95, std::uint64_t seed = 1,
-                        int resamples = 2000);
+Estimate ratio_estimate(std::span<const RatioTerm> documents, double confidence = 0.95,
+                        std::uint64_t seed = 1, int resamples = 2000);
 
 // Pooled ratio over several corpora, resampled within each corpus (stratified).
 Estimate pooled_estimate(std::span<const std::vector<RatioTerm>> corpora, double confidence = 0.95,

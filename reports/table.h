@@ -18,7 +18,8 @@ struct Column {
   bool machine_only = false;  // left out of table and markdown
 };
 
-// A cell: `text` for people; `value` is the JSON text of the exact value for csv/json/jsonl (empty: the text, as string).
+// A cell: `text` for people; `value` is the JSON text of the exact value for csv/json/jsonl (empty: the text,
+// as string).
 struct Cell {
   std::string text;
   std::string value;
@@ -30,8 +31,9 @@ struct Table {
   std::vector<std::string> notes;  // printed below in table and markdown
 };
 
-// Terminal tables use spaces only, fit `width` by wrapping nothing but the first column's text (middle ellipsis),
-// and count Unicode display width.  CSV cells that could start a formula are quoted with a leading apostrophe.
+// Terminal tables use spaces only, fit `width` by wrapping nothing but the first column's text (middle
+// ellipsis), and count Unicode display width.  CSV cells that could start a formula are quoted with a leading
+// apostrophe.
 void print(std::ostream& out, const Table& table, TableFormat format, std::size_t width = 100);
 
 }  // namespace deciban
