@@ -32,6 +32,9 @@ class DECIBAN_API Tokenizer {
 DECIBAN_API std::unique_ptr<Tokenizer> byte_tokenizer();
 // From rwkv_vocab_v20230424.txt.  Throws naming file and line.
 DECIBAN_API std::unique_ptr<Tokenizer> world_tokenizer(const std::filesystem::path& vocabulary);
+// From a GGUF's tokenizer.ggml.tokens where tokenizer.ggml.model is "rwkv" (Checkpoint::vocabulary).  The published
+// vocabulary has the digest of its file.  Throws naming the token.
+DECIBAN_API std::unique_ptr<Tokenizer> world_tokenizer_from_tokens(const std::vector<std::string>& tokens);
 // From a Hugging Face tokenizer.json (BPE models: ByteLevel, or SentencePiece-style with byte fallback).
 DECIBAN_API std::unique_ptr<Tokenizer> bpe_tokenizer(const std::filesystem::path& tokenizer_json);
 
