@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "evals/document_run.h"
 
@@ -18,12 +18,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A document that is to be scored by a task.
-struct Item {
-  Task* task = nullptr;
+struct Place {
   const Corpus* corpus = nullptr;
   std::size_t document = 0;
+  const Document& source() const { return corpus->documents[document]; }
+};
+
+// A document that is to be scored by a task, and others with the same text that get its result as well.
+struct Item {
+  Task* task = nullptr;
+  Place place;
   std::string key;
+  std::vector<Place> twins;
 };
 
 // Splits the time that passes among the sequences in flight, in proportion to their tokens, so that the
@@ -58,6 +64,31 @@ class TimeShare {
 std::string text_field(const nlohmann::json& fields, const char* name) {
   if (!fields.is_object() || !fields.contains(name) || !fields[name].is_string()) return {};
   return fields[name].get<std::string>();
+}
+
+std::string model_name(const ModelInfo& info, const RunOptions& options) {
+  return options.label.empty() ? info.name : options.label;
+}
+
+constexpr const char* kLabelFields[] = {"category", "source"};
+
+void set_document(Record& record, const Place& place) {
+  const Document& source = place.source();
+  record.corpus = place.corpus->name;
+  record.document = source.id;
+  for (const char* label : {"published", "category", "source"}) record.labels.erase(label);
+  if (!source.published.empty()) record.labels["published"] = source.published;
+  for (const char* label : kLabelFields) {
+    if (std::string text = text_field(source.fields, label); !text.empty())
+      record.labels[label] = std::move(text);
+  }
+}
+
+// The result of a document for another one with the same text, which costs no time.
+Record copied_record(Record record, const Place& twin) {
+  set_document(record, twin);
+  record.seconds = 0;
+  return record;
 }
 
 // Feeds a model with the sequences of the items and turns its deliveries into records.  The model may pull
@@ -129,12 +160,13 @@ class Feed : public SequenceSource, public ScoreSink {
  private:
   struct Flight {
     Flight(const Item& item, const LanguageModel& model, const RunOptions& options, Record record)
-        : item(item), document(model, options, *item.task, *item.corpus, item.document, std::move(record)) {}
+        : item(item),
+          document(model, options, *item.task, *item.place.corpus, item.place.document, std::move(record)) {}
     Item item;
     DocumentRun document;
     bool over = false;  // recorded; results that still come are ignored
   };
-  struct Place {
+  struct InFlight {
     std::shared_ptr<Flight> flight;
     std::size_t sequence = 0;
     std::size_t tokens = 0;
@@ -157,7 +189,7 @@ class Feed : public SequenceSource, public ScoreSink {
     }
     out = current_->document.sequence(next_of_current_);
     const double mark = time_.enter(out.tokens.size());
-    flights_.emplace(next_index_++, Place{current_, next_of_current_++, out.tokens.size(), mark});
+    flights_.emplace(next_index_++, InFlight{current_, next_of_current_++, out.tokens.size(), mark});
     return true;
   }
 
@@ -165,7 +197,7 @@ class Feed : public SequenceSource, public ScoreSink {
   void begin(const Item& item) {
     next_of_current_ = 0;
     Record record = blank_record(item);
-    const Document& source = item.corpus->documents[item.document];
+    const Document& source = item.place.source();
     if (!source.error.empty()) {
       fail(item, std::move(record), source.error);
       return;
@@ -191,7 +223,7 @@ class Feed : public SequenceSource, public ScoreSink {
             fmt::format("{} delivered sequence {}, which it was not given or had delivered before",
                         model_.info().name, index));
       }
-      const Place place = std::move(found->second);
+      const InFlight place = std::move(found->second);
       flights_.erase(found);
       Flight& flight = *place.flight;
       time_.advance();
@@ -226,27 +258,31 @@ class Feed : public SequenceSource, public ScoreSink {
       ++summary_.lossy_documents;
       summary_.lossy_bytes += record.lossy_bytes;
     }
-    // A document may be here again only for its token scores.
-    if (!directory_.find(record.key)) directory_.append(record);
-    recorded(flight.item, record);
+    recorded(flight.item, std::move(record));
   }
 
   void fail(const Item& item, Record record, const std::string& reason) {
     record.status = "failed";
     record.reason = reason;
-    directory_.append(record);
     ++summary_.progress.failed;
     if (summary_.first_failure.empty()) {
       summary_.first_failure = fmt::format("{}/{}: {}", record.corpus, record.document, reason);
     }
-    recorded(item, record);
+    recorded(item, std::move(record));
   }
 
-  void recorded(const Item& item, const Record& record) {
+  void recorded(const Item& item, Record record) {
+    append(record);
     ++summary_.progress.done;
-    summary_.progress.bytes_done += size_of(item.corpus->documents[item.document]);
+    summary_.progress.bytes_done += size_of(item.place.source());
     if (observer_) observer_->recorded(record);
+    for (const Place& twin : item.twins) append(copied_record(record, twin));
     report();
+  }
+
+  // A document may have been scored again only for its token scores.
+  void append(const Record& record) {
+    if (!directory_.find(record.key, record.model, record.corpus, record.document)) directory_.append(record);
   }
 
   void report() {
@@ -255,22 +291,14 @@ class Feed : public SequenceSource, public ScoreSink {
   }
 
   Record blank_record(const Item& item) const {
-    const Document& source = item.corpus->documents[item.document];
-    const ModelInfo& info = model_.info();
     Record record;
     record.key = item.key;
-    record.model = options_.label.empty() ? info.name : options_.label;
+    record.model = model_name(model_.info(), options_);
     record.task = item.task->name();
     record.windowing = options_.windowing.name();
-    record.corpus = item.corpus->name;
-    record.document = source.id;
-    if (!source.published.empty()) record.labels["published"] = source.published;
-    for (const char* label : {"category", "source"}) {
-      if (std::string text = text_field(source.fields, label); !text.empty())
-        record.labels[label] = std::move(text);
-    }
-    record.labels["mode"] = info.format;
-    record.labels["start"] = run_identity(info, *item.task, options_).start_token;
+    record.labels = {{"mode", model_.info().format},
+                     {"start", run_identity(model_.info(), *item.task, options_).start_token}};
+    set_document(record, item.place);
     return record;
   }
 
@@ -290,7 +318,7 @@ class Feed : public SequenceSource, public ScoreSink {
   std::shared_ptr<Flight> current_;  // the document whose sequences are being given out
   std::size_t next_of_current_ = 0;
   std::size_t next_index_ = 0;
-  std::map<std::size_t, Place> flights_;  // sequences given out and not delivered, by index
+  std::map<std::size_t, InFlight> flights_;  // sequences given out and not delivered, by index
 };
 
 }  // namespace
@@ -315,29 +343,35 @@ RunSummary run(LanguageModel& model, std::span<Task* const> tasks, std::span<con
                const RunOptions& options, RunDirectory& directory, RunObserver* observer) {
   RunSummary summary;
   std::vector<Item> items;
-  std::unordered_set<std::string> seen;
+  std::unordered_map<std::string, std::size_t> item_of;  // by key, of those to be scored
   const std::vector<Selected> selected = select(corpora, options.limit, options.shard);
   for (Task* task : tasks) {
     for (const Corpus* corpus : corpora) task->prepare(*corpus, options.seed);
     const RunIdentity identity = run_identity(model.info(), *task, options);
-    for (const Selected& place : selected) {
-      const Corpus& corpus = *corpora[place.corpus];
-      const Document& document = corpus.documents[place.document];
+    for (const Selected& chosen : selected) {
+      const Place place{corpora[chosen.corpus], chosen.document};
+      std::string key = record_key(identity, place.source().digest);
+      summary.keys.push_back(key);
       ++summary.progress.documents;
-      const std::string digest =
-          document.digest.empty() ? corpus.digest + "/" + document.id : document.digest;
-      std::string key = record_key(identity, digest);
-      if (!seen.insert(key).second) {
+      if (const auto first = item_of.find(key); first != item_of.end()) {
+        items[first->second].twins.push_back(place);
         ++summary.repeated;
         continue;
       }
-      summary.keys.push_back(key);
-      if (directory.find(key) && (!options.token_scores || options.token_scores->has(key))) {
+      const Record* known = directory.find(key);
+      if (known && (!options.token_scores || options.token_scores->has(key))) {
+        const std::string name = model_name(model.info(), options);
+        if (!directory.find(key, name, place.corpus->name, place.source().id)) {
+          Record copy = copied_record(*known, place);
+          copy.model = name;
+          directory.append(copy);
+        }
         ++summary.progress.resumed;
         continue;
       }
-      summary.progress.bytes += size_of(document);
-      items.push_back({task, &corpus, place.document, std::move(key)});
+      summary.progress.bytes += size_of(place.source());
+      item_of.emplace(key, items.size());
+      items.push_back({task, place, std::move(key), {}});
     }
   }
   if (observer) observer->progress(summary.progress);

@@ -103,8 +103,8 @@ class UniformModel : public FakeModel {
   }
 };
 
-// Every probability depends on all tokens before, in their order: windows or sequences that are cut, ordered or put
-// together wrongly show.
+// Every probability depends on all tokens before, in their order: windows or sequences that are cut, ordered
+// or put together wrongly show.
 class HashModel : public FakeModel {
  public:
   HashModel() {
@@ -124,7 +124,8 @@ class HashModel : public FakeModel {
   TokenScore token_score(std::span<const Token> before, Token token) override { return of(before, token); }
 };
 
-// Two lower-case letters in a row are one token, so that bytes and tokens differ and cutting changes the tokens.
+// Two lower-case letters in a row are one token, so that bytes and tokens differ and cutting changes the
+// tokens.
 class PairModel : public HashModel {
  public:
   PairModel() {
@@ -190,14 +191,27 @@ class TroubledModel : public HashModel {
     if (!when.contains(index)) return HashModel::deliver(index, sequence, done);
     std::vector<TokenScore> scores(sequence.tokens.size() - sequence.first, TokenScore{-1, -1, 0});
     switch (trouble) {
-      case Trouble::fails: return done.failed(index, "out of paper");
-      case Trouble::nan: scores.back().logprob = NAN; break;
-      case Trouble::positive: scores.front().logprob = 0.5f; break;
-      case Trouble::minus_infinity: scores.front().logprob = -INFINITY; break;
-      case Trouble::too_few: scores.pop_back(); break;
-      case Trouble::silent: return;
-      case Trouble::twice: done.scored(index, scores); break;
-      case Trouble::throws: throw std::runtime_error("the device is lost");
+      case Trouble::fails:
+        return done.failed(index, "out of paper");
+      case Trouble::nan:
+        scores.back().logprob = NAN;
+        break;
+      case Trouble::positive:
+        scores.front().logprob = 0.5f;
+        break;
+      case Trouble::minus_infinity:
+        scores.front().logprob = -INFINITY;
+        break;
+      case Trouble::too_few:
+        scores.pop_back();
+        break;
+      case Trouble::silent:
+        return;
+      case Trouble::twice:
+        done.scored(index, scores);
+        break;
+      case Trouble::throws:
+        throw std::runtime_error("the device is lost");
     }
     done.scored(index, scores);
   }

@@ -28,7 +28,8 @@ std::string message_of(const std::function<void()>& act) {
 
 std::vector<Token> scored_suffixes(const Windows& windows) {
   std::vector<Token> all;
-  for (const Window& w : windows.windows) all.insert(all.end(), w.tokens.begin() + static_cast<long>(w.first), w.tokens.end());
+  for (const Window& w : windows.windows)
+    all.insert(all.end(), w.tokens.begin() + static_cast<long>(w.first), w.tokens.end());
   return all;
 }
 
@@ -49,20 +50,28 @@ std::string random_text(std::mt19937& random, std::size_t characters) {
 }
 
 TEST(Windowing, ParsesAndNames) {
-  for (const char* word : {"whole", "tokens:8", "tokens:2048:1024", "bytes:4096", "bytes:4096:512", "uncheatable:1024",
-                           "uncheatable2:4000"}) {
+  for (const char* word : {"whole", "tokens:8", "tokens:2048:1024", "bytes:4096", "bytes:4096:512",
+                           "uncheatable:1024", "uncheatable2:4000"}) {
     EXPECT_EQ(Windowing::parse(word).name(), word);
   }
   EXPECT_EQ(Windowing::parse("tokens:8:0"), Windowing::parse("tokens:8"));
 }
 
 TEST(Windowing, RefusesNamingWordReasonAndForms) {
-  const std::pair<const char*, const char*> bad[] = {
-      {"hole", "unknown policy"},     {"tokens", "size is missing"},    {"tokens:", "'' is not a count"},
-      {"tokens:x", "'x'"},            {"tokens:8:8", "overlap"},        {"tokens:1", "at least 2"},
-      {"bytes:3", "at least 4"},      {"bytes:8:5", "overlap"},         {"uncheatable:8:2", "too many parts"},
-      {"whole:3", "takes no size"},   {"tokens:-4", "'-4'"},            {"tokens:8:2:1", "too many parts"},
-      {"tokens:99999999999999999999", "is not a count"}, {"", "unknown policy"}};
+  const std::pair<const char*, const char*> bad[] = {{"hole", "unknown policy"},
+                                                     {"tokens", "size is missing"},
+                                                     {"tokens:", "'' is not a count"},
+                                                     {"tokens:x", "'x'"},
+                                                     {"tokens:8:8", "overlap"},
+                                                     {"tokens:1", "at least 2"},
+                                                     {"bytes:3", "at least 4"},
+                                                     {"bytes:8:5", "overlap"},
+                                                     {"uncheatable:8:2", "too many parts"},
+                                                     {"whole:3", "takes no size"},
+                                                     {"tokens:-4", "'-4'"},
+                                                     {"tokens:8:2:1", "too many parts"},
+                                                     {"tokens:99999999999999999999", "is not a count"},
+                                                     {"", "unknown policy"}};
   for (const auto& [word, reason] : bad) {
     const std::string message = message_of([&] { Windowing::parse(word); });
     EXPECT_THAT(message, HasSubstr(reason)) << word;
@@ -150,9 +159,10 @@ TEST(Cut, PropertiesHoldForEveryPolicy) {
   const HashModel bytes;
   const PairModel pairs;
   const LanguageModel* models[] = {&bytes, &pairs};
-  const char* policies[] = {"whole",     "tokens:2",    "tokens:7",        "tokens:9:3",     "tokens:64:63",
-                            "bytes:4",   "bytes:9:5",   "bytes:64",        "bytes:32:28",    "uncheatable:2",
-                            "uncheatable:16", "uncheatable2:1", "uncheatable2:10"};
+  const char* policies[] = {"whole",          "tokens:2",      "tokens:7",       "tokens:9:3",
+                            "tokens:64:63",   "bytes:4",       "bytes:9:5",      "bytes:64",
+                            "bytes:32:28",    "uncheatable:2", "uncheatable:16", "uncheatable2:1",
+                            "uncheatable2:10"};
   for (int round = 0; round < 40; ++round) {
     const std::string text = random_text(random, random() % 120);
     for (const LanguageModel* model : models) {
@@ -162,7 +172,8 @@ TEST(Cut, PropertiesHoldForEveryPolicy) {
           if (policy.kind == Windowing::Kind::uncheatable2 && !start) continue;
           if (policy.kind == Windowing::Kind::tokens && start && policy.size < policy.overlap + 2) continue;
           const Windows windows = cut(*model, policy, start, "", text);
-          SCOPED_TRACE(fmt::format("{} {} start {} text '{}'", model->info().name, word, start ? "0" : "none", text));
+          SCOPED_TRACE(
+              fmt::format("{} {} start {} text '{}'", model->info().name, word, start ? "0" : "none", text));
           EXPECT_EQ(model->decode(windows.text_tokens), text);
           EXPECT_EQ(windows.tokens, windows.text_tokens.size());
           EXPECT_EQ(windows.scored.size(), windows.tokens);
@@ -174,11 +185,18 @@ TEST(Cut, PropertiesHoldForEveryPolicy) {
             EXPECT_GE(window.first, 1u);
             EXPECT_LT(window.first, window.tokens.size());
             const bool started = start && policy.kind != Windowing::Kind::uncheatable;
-            if (started) EXPECT_EQ(window.tokens.front(), 0);
+            if (started) {
+              EXPECT_EQ(window.tokens.front(), 0);
+            }
             const std::string seen = model->decode(std::span(window.tokens).subspan(started ? 1 : 0));
-            if (policy.kind == Windowing::Kind::tokens) EXPECT_LE(window.tokens.size(), policy.size);
-            if (policy.kind == Windowing::Kind::uncheatable) EXPECT_LE(window.tokens.size(), policy.size);
-            if (policy.kind == Windowing::Kind::uncheatable2) EXPECT_LE(window.tokens.size(), policy.size + 1);
+            if (policy.kind == Windowing::Kind::tokens) {
+              EXPECT_LE(window.tokens.size(), policy.size);
+            }
+            if (policy.kind == Windowing::Kind::uncheatable) {
+              EXPECT_LE(window.tokens.size(), policy.size);
+            }
+            if (policy.kind == Windowing::Kind::uncheatable2)
+              EXPECT_LE(window.tokens.size(), policy.size + 1);
             if (policy.kind == Windowing::Kind::bytes) {
               EXPECT_LE(seen.size(), policy.size);
               EXPECT_NE(static_cast<unsigned char>(seen.front()) & 0xC0, 0x80) << "begins inside a character";
@@ -217,9 +235,12 @@ TEST(Cut, NeverExceedsTheContextLimit) {
 
 TEST(Cut, RefusesWhatLeavesNoRoom) {
   const HashModel model;
-  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("tokens:4:3"), 0, "", "abc"); }), HasSubstr("no room"));
-  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("tokens:4"), 0, "long", "abc"); }), HasSubstr("context"));
-  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("bytes:6"), 0, "long", "abc"); }), HasSubstr("context"));
+  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("tokens:4:3"), 0, "", "abc"); }),
+              HasSubstr("no room"));
+  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("tokens:4"), 0, "long", "abc"); }),
+              HasSubstr("context"));
+  EXPECT_THAT(message_of([&] { cut(model, Windowing::parse("bytes:6"), 0, "long", "abc"); }),
+              HasSubstr("context"));
 }
 
 TEST(Cut, NormalisingTokenizersAreCountedAndLyingOnesRefused) {
