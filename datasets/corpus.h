@@ -45,11 +45,11 @@ struct Corpus {
 // Folders are read recursively in byte order of the paths.  Hidden files and folders are left out, links to
 // folders are not followed.
 //
-// A document that cannot be used is kept with `error` set: a bad row, an empty text, a file of a folder that is
-// unreadable or binary (a NUL byte in its first 8 KB).
+// A document that cannot be used is kept with `error` set: a bad row, an empty text, a file of a folder that
+// is unreadable or binary (a NUL byte in its first 8 KB).
 //
-// Text that is not valid UTF-8 is kept as it is (byte and World tokenizers take it), except in JSON, which must
-// be UTF-8.  A byte-order mark is skipped in JSON only.
+// Text that is not valid UTF-8 is kept as it is (byte and World tokenizers take it), except in JSON, which
+// must be UTF-8.  A byte-order mark is skipped in JSON only.
 //
 // Throws std::runtime_error naming the file, the place and the reason: unreadable, damaged or binary file, no
 // documents, or none that can be used.

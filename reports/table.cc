@@ -127,7 +127,7 @@ std::string markdown_paragraph(const std::string& text) {
   if (!text.empty() && std::string_view("#+-=").find(text[0]) != std::string_view::npos)
     result.insert(0, 1, '\\');
   if (digits > 0 && digits < text.size() && (text[digits] == '.' || text[digits] == ')'))
-    result.insert(digits, "\\");
+    result.insert(digits, 1, '\\');
   return result;
 }
 
