@@ -5,7 +5,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kAgree = 6;   // so many equal bytes end a stretch of differences
+constexpr std::size_t kAgree = 3;   // so many equal bytes end a stretch of differences
 constexpr std::size_t kReach = 48;  // how far ahead the end of a stretch is looked for on either side
 
 bool agree(std::string_view a, std::string_view b) {
