@@ -1,4 +1,5 @@
-// What is asked of a model.  A task sees text, never tokens: windows, batches, cache and shards belong to the runner.
+// What is asked of a model.  A task sees text, never tokens: windows, batches, cache and shards belong to the
+// runner.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ struct Query {
 };
 
 struct QueryScore {
-  double logprob = 0;  // nats, f64, over the scored tokens of the continuation
-  bool greedy = false;  // every scored token was the most probable one
+  double logprob = 0;                           // nats, f64, over the scored tokens of the continuation
+  bool greedy = false;                          // every scored token was the most probable one
   std::uint64_t tokens = 0, scored_tokens = 0;  // of the continuation
   std::uint64_t bytes = 0, unscored_bytes = 0;  // of the continuation's text
   std::uint64_t lossy_bytes = 0;
@@ -35,10 +36,13 @@ class Task {
   virtual ~Task() = default;
   virtual std::string name() const = 0;
   virtual std::string version() const = 0;
+  // Measure → how the documents' {sum, weight} become one figure, in words; stands in run.json.
+  virtual std::map<std::string, std::string> aggregations() const = 0;
   // Before limit and shard are applied: few-shot draws, permuted controls.  Sees the whole corpus.
   virtual void prepare(const Corpus& /*all*/, std::uint64_t /*seed*/) {}
   virtual std::vector<Query> queries(const Corpus& corpus, std::size_t document) const = 0;
-  virtual Measures judge(const Corpus& corpus, std::size_t document, std::span<const QueryScore> scores) const = 0;
+  virtual Measures judge(const Corpus& corpus, std::size_t document,
+                         std::span<const QueryScore> scores) const = 0;
 };
 
 }  // namespace deciban

@@ -14,11 +14,14 @@ namespace deciban {
 
 // Named policies:
 //   whole               the whole document in one sequence, state or context carried through
-//   tokens:N[:OVERLAP]  windows of at most N tokens (start token included); each scores what the one before did not,
+//   tokens:N[:OVERLAP]  windows of at most N tokens (start token included); each scores what the one before
+//   did not,
 //                       with OVERLAP tokens of context from it
-//   bytes:N[:OVERLAP]   the same in bytes of raw text, cut at UTF-8 boundaries and tokenised piece by piece, so that
+//   bytes:N[:OVERLAP]   the same in bytes of raw text, cut at UTF-8 boundaries and tokenised piece by piece,
+//   so that
 //                       models with different tokenizers get exactly the same context
-//   uncheatable:N       uncheatable_eval before 2026: fresh state every N tokens, no start token, so the first token
+//   uncheatable:N       uncheatable_eval before 2026: fresh state every N tokens, no start token, so the
+//   first token
 //                       of every chunk is not scored
 //   uncheatable2:N      its 2026 code: the start token before every chunk of N tokens, every token scored
 struct Windowing {
@@ -37,20 +40,24 @@ struct Window {
   std::size_t first = 1;
 };
 
-// A tokenised text cut by a policy.  The scored suffixes, in order, are the text's tokens except those unscored.
+// A tokenised text cut by a policy.  The scored suffixes, in order, are the text's tokens except those
+// unscored.
 struct Windows {
   std::vector<Window> windows;
   std::size_t tokens = 0;          // of the text, as tokenised under this policy, scored or not
   std::size_t unscored_bytes = 0;  // bytes of the text's tokens that no window scores
   std::vector<Token> text_tokens;  // all of them, in order
   std::vector<bool> scored;        // per text token
+  std::size_t lossy_bytes = 0;     // by how many bytes decode(encode(text)) differs: normalising tokenizers
 };
 
-// `start`: the start token or none.  `context` is read before the text in the first window and never scored.
-// Throws std::invalid_argument if the policy cannot hold one scored token beside its start token and overlap, or
-// if a window would exceed the model's context limit (naming a policy that fits).
-Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<Token> start, std::string_view context,
-            std::string_view text);
+// `start`: the start token or none; it begins every window (uncheatable:N ignores it, uncheatable2:N needs
+// it). `context` is read before the text in the first window, takes up room there, and is never scored.
+// Throws std::invalid_argument if the policy cannot hold one scored token beside its start token, context and
+// overlap, or if a window would exceed the model's context limit (naming a policy that fits);
+// std::runtime_error if the tokenizer gives back something else than the (normalised) text.
+Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<Token> start,
+            std::string_view context, std::string_view text);
 // The same for a text that comes as tokens (bytes policies: by the bytes of its decoded tokens).
 Windows cut_tokens(const LanguageModel& model, const Windowing& policy, std::optional<Token> start,
                    std::span<const Token> tokens);
