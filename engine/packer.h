@@ -36,7 +36,7 @@ struct PackOptions {
 
 // Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own thread.
 // What a runner, the source or the sink throws stops all workers and is thrown again here.
-void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
+DECIBAN_API void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
                   const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open);
 
 }  // namespace deciban

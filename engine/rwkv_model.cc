@@ -299,7 +299,6 @@ void check_computable(const RwkvShape& s) {
   };
   multiple("the width (n_embd)", s.width);
   multiple("the attention width (dim_att)", s.attention);
-  if (s.version != RwkvVersion::v4) multiple("the head size", s.head_size);
   if (s.version == RwkvVersion::v6) multiple("the rank of the token-shift LoRA", s.mix_rank);
 }
 

@@ -31,8 +31,48 @@ inline void finish_head(const WkvHeadArgs& a, std::size_t t, const float* y, flo
   }
 }
 
+// For head sizes that are no multiple of the vector width (none is published): the same formulas, element by element.
+inline void finish_head_plain(const WkvHeadArgs& a, std::size_t t, const float* y, float bonus) {
+  float mean = 0, variance = 0;
+  for (std::size_t c = 0; c < a.size; ++c) mean += y[c];
+  mean /= static_cast<float>(a.size);
+  for (std::size_t c = 0; c < a.size; ++c) variance += (y[c] - mean) * (y[c] - mean);
+  const float inverse = 1.0f / std::sqrt(variance / static_cast<float>(a.size) + a.group_eps);
+  for (std::size_t c = 0; c < a.size; ++c) {
+    float value = (y[c] - mean) * inverse * a.group_weight[c] + a.group_bias[c] + bonus * a.v[t * a.v_stride + c];
+    if (a.g != nullptr) value *= a.g[t * a.g_stride + c];
+    if (a.out_bf16) {
+      std::uint32_t bits;
+      std::memcpy(&bits, &value, 4);
+      static_cast<std::uint16_t*>(a.out)[t * a.out_stride + c] =
+          static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    } else {
+      static_cast<float*>(a.out)[t * a.out_stride + c] = value;
+    }
+  }
+}
+
+inline void wkv5_plain(const WkvHeadArgs& a) {
+  const std::size_t n = a.size;
+  float* y = a.scratch;
+  for (std::size_t t = 0; t < a.rows; ++t) {
+    for (std::size_t i = 0; i < n; ++i) y[i] = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+      const float r = a.r[t * a.r_stride + j], w = a.w[t * a.w_stride + j], k = a.k[t * a.k_stride + j];
+      for (std::size_t i = 0; i < n; ++i) {
+        const float kv = k * a.v[t * a.v_stride + i];
+        float& s = a.state[j * n + i];
+        y[i] += r * (s + a.bonus[j] * kv);
+        s = w * s + kv;
+      }
+    }
+    finish_head_plain(a, t, y, 0.0f);
+  }
+}
+
 void wkv5(const WkvHeadArgs& a) {
   const std::size_t n = a.size;
+  if (n % kWidth != 0) return wkv5_plain(a);
   float* y = a.scratch;               // [kWkvTile][N]
   float* uk = y + kWkvTile * n;       // [kWkvTile][N]: u * k
   for (std::size_t t0 = 0; t0 < a.rows; t0 += kWkvTile) {
@@ -144,8 +184,38 @@ inline void block7(const WkvHeadArgs& a, std::size_t t0, std::size_t tokens, std
   }
 }
 
+inline void wkv7_plain(const WkvHeadArgs& a) {
+  const std::size_t n = a.size;
+  float *y = a.scratch, *kk = y + n, *k = kk + n;
+  for (std::size_t t = 0; t < a.rows; ++t) {
+    const float *r = a.r + t * a.r_stride, *w = a.w + t * a.w_stride, *v = a.v + t * a.v_stride;
+    const float *k0 = a.k + t * a.k_stride, *rate = a.a + t * a.a_stride;
+    float squares = 0, bonus = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+      kk[j] = k0[j] * a.k_k[j];
+      squares += kk[j] * kk[j];
+      k[j] = k0[j] * (1.0f + (rate[j] - 1.0f) * a.k_a[j]);
+      bonus += r[j] * k[j] * a.r_k[j];
+    }
+    const float length = std::sqrt(squares);
+    for (std::size_t j = 0; j < n; ++j) kk[j] /= length > 1e-12f ? length : 1e-12f;
+    for (std::size_t i = 0; i < n; ++i) {
+      float sa = 0, sum = 0;
+      for (std::size_t j = 0; j < n; ++j) sa -= a.state[j * n + i] * kk[j];
+      for (std::size_t j = 0; j < n; ++j) {
+        float& s = a.state[j * n + i];
+        s = s * w[j] + sa * (kk[j] * rate[j]) + v[i] * k[j];
+        sum += s * r[j];
+      }
+      y[i] = sum;
+    }
+    finish_head_plain(a, t, y, bonus);
+  }
+}
+
 void wkv7(const WkvHeadArgs& a) {
   const std::size_t n = a.size;
+  if (n % kWidth != 0) return wkv7_plain(a);
   Prepared7 p;
   p.minus_kk = a.scratch;
   p.kk_a = p.minus_kk + (kWkvTile + 1) * n;

@@ -25,7 +25,7 @@
 namespace deciban {
 
 struct Opening {
-  std::string isa;  // empty: the best
+  std::string isa = {};  // empty: the best
   std::string mode = "auto";
   int threads = 1;
   std::size_t chunk_rows = 0;
