@@ -12,6 +12,13 @@ namespace {
 
 using nlohmann::json;
 
+// Deeper trees would overflow the stack of whoever walks them.
+constexpr int kDepth = 256;
+
+void check_depth(int depth) {
+  if (depth > kDepth) throw NotThisKind(fmt::format("the JSON is nested deeper than {} levels", kDepth));
+}
+
 // What the JSON library says, without its own prefix "[json.exception.parse_error.101] ".
 std::string reason(const json::exception& error) {
   const std::string_view text = error.what();
@@ -141,6 +148,7 @@ std::vector<Document> read_json_list(std::string_view text) {
   std::vector<Document> documents;
   // Elements are taken out one by one as they are parsed, so the list never exists a second time as a tree.
   const auto take = [&documents](int depth, json::parse_event_t event, json& parsed) {
+    check_depth(depth);
     if (depth == 0 && event == json::parse_event_t::object_start) {
       throw NotThisKind("it is one JSON object, not a list");
     }
@@ -183,7 +191,10 @@ std::vector<Document> read_json_lines(InputFile& file) {
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     Document document;
     try {
-      json row = json::parse(line);
+      json row = json::parse(line, [](int depth, json::parse_event_t, json&) {
+        check_depth(depth);
+        return true;
+      });
       if (row.is_object()) {
         document = row_document(std::move(row));
       } else {
@@ -191,6 +202,8 @@ std::vector<Document> read_json_lines(InputFile& file) {
       }
     } catch (const json::exception& error) {
       document.error = "not valid JSON: " + reason(error);
+    } catch (const NotThisKind& error) {
+      document.error = error.what();
     }
     if (document.digest.empty()) document.digest = Sha256::of(line);
     if (document.fields.is_null()) document.fields = json::object();
