@@ -19,8 +19,9 @@
 
 namespace deciban {
 
-// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).
-enum class Encoding { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0 };
+// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).  `generated`
+// lies nowhere: values are computed from a seed when they are read (one block of any size).
+enum class Encoding { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0, generated };
 
 DECIBAN_API std::string_view name(Encoding encoding);
 // Elements in one block (1 for plain encodings) and bytes of one block.
@@ -37,6 +38,7 @@ class DECIBAN_API StoredTensor {
   const std::byte* data = nullptr;     // element (0, 0, …)
   float scale = 1;                     // every value is multiplied by it on the way out
   std::shared_ptr<const void> owner;   // keeps `data` alive: the mapping, or memory of our own
+  bool mapped = false;                 // `data` lies in a file mapping: its pages may be dropped and read again
 
   std::size_t elements() const;
   // Writes elements [first, first + count) in row-major order of `shape` as f32.  Exact for f32, f16, bf16, i8.
@@ -46,14 +48,25 @@ class DECIBAN_API StoredTensor {
   StoredTensor transposed() const;
   // A view without the dimensions of extent 1.
   StoredTensor squeezed() const;
-  // The sub-tensor at index i of the first dimension.
+  // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a block:
+  // a copy in f32).
   StoredTensor slice(std::size_t i) const;
+  // The same elements in row-major order with another shape: a view where the layout allows it, else a copy in f32.
+  StoredTensor reshaped(std::vector<std::size_t> new_shape) const;
+  // Whether the elements lie in row-major order without gaps.
+  bool contiguous() const;
   // Tells the system that the pages under elements [first, first + count) are not needed for now.
   void release(std::size_t first, std::size_t count) const;
 };
 
 // f32 values of our own as a StoredTensor (for vectors that must be transformed at load).
+// Throws std::invalid_argument if the shape does not hold as many values.
 DECIBAN_API StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape, std::vector<float> values);
+
+// Seeded near-normal values of the given deviation that are computed when they are read and need no memory.  Values
+// before `deviation` is applied are exact in bf16.
+DECIBAN_API StoredTensor generated_tensor(std::string name, std::vector<std::size_t> shape, std::uint64_t seed,
+                                          float deviation);
 
 class DECIBAN_API Checkpoint {
  public:

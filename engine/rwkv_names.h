@@ -2,7 +2,9 @@
 // RWKV ones, on which the rest of the engine is written.
 #pragma once
 
-#include <string>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
 
 #include "engine/checkpoint.h"
 
@@ -30,5 +32,8 @@ DECIBAN_API Checkpoint official_rwkv(const Checkpoint& source);
 // Version and shape of a checkpoint with official names; checks that every tensor the version needs is there with the
 // right shape.  Throws naming the tensor, the shape found and the shape needed.
 DECIBAN_API RwkvShape rwkv_shape(const Checkpoint& official);
+
+// Number of weights of a checkpoint with official names, without block 0's v0, v1, v2 (RWKV-7 never uses them).
+DECIBAN_API std::uint64_t parameter_count(const Checkpoint& official);
 
 }  // namespace deciban

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ DECIBAN_API std::unique_ptr<Tokenizer> world_tokenizer(const std::filesystem::pa
 DECIBAN_API std::unique_ptr<Tokenizer> world_tokenizer_from_tokens(const std::vector<std::string>& tokens);
 // From a Hugging Face tokenizer.json (BPE models: ByteLevel, or SentencePiece-style with byte fallback).
 DECIBAN_API std::unique_ptr<Tokenizer> bpe_tokenizer(const std::filesystem::path& tokenizer_json);
+// From the text of one; `path` is for messages and the name.
+DECIBAN_API std::unique_ptr<Tokenizer> parse_bpe_tokenizer(std::string_view json, const std::string& path);
 
 // By file: tokenizer.json → BPE, anything else → World.  "bytes" → bytes.
 DECIBAN_API std::unique_ptr<Tokenizer> open_tokenizer(const std::string& spec);
@@ -44,7 +47,10 @@ DECIBAN_API std::unique_ptr<Tokenizer> open_tokenizer(const std::string& spec);
 // The tokenizer for a checkpoint: vocabularies of at most 257 rows are bytes; else a tokenizer.json or a World
 // vocabulary beside the model, then (65,536 rows) the World vocabulary in $XDG_DATA_HOME/deciban, or in an installed
 // `rwkv` Python package.  Throws saying where it looked and how to get one; refuses one that does not fit `rows`.
+// `spec` is a choice for open_tokenizer(), or "auto".  `embedded`: the vocabulary inside a GGUF of tokenizer.ggml.model
+// "rwkv" (Checkpoint::vocabulary), which goes before files; empty if there is none.
 DECIBAN_API std::unique_ptr<Tokenizer> find_tokenizer(const std::filesystem::path& model, std::size_t rows,
-                                                      const std::string& spec);
+                                                      const std::string& spec,
+                                                      const std::vector<std::string>& embedded = {});
 
 }  // namespace deciban

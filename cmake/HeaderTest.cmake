@@ -1,0 +1,26 @@
+# deciban_header_test(<target> [EXCLUDE <regex>...] [LIBRARIES <target>...] FOLDERS <folder>...)
+#
+# Compiles every header of the folders alone, twice in a row: a header that forgets an include, or its guard, fails
+# the build.  EXCLUDE names headers that are not made to stand alone (regular expressions on the path from the root).
+# LIBRARIES gives the include folders of third-party headers; nothing is linked.
+function(deciban_header_test target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "EXCLUDE;LIBRARIES;FOLDERS")
+  set(sources)
+  foreach(folder ${arg_FOLDERS})
+    file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/${folder}/*.h)
+    foreach(pattern ${arg_EXCLUDE})
+      list(FILTER headers EXCLUDE REGEX ${pattern})
+    endforeach()
+    foreach(header ${headers})
+      set(source ${CMAKE_CURRENT_BINARY_DIR}/${target}/${header}.cc)
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"  // the guard holds\n")
+      list(APPEND sources ${source})
+    endforeach()
+  endforeach()
+  if(NOT sources)
+    message(FATAL_ERROR "deciban_header_test(${target}): no headers in ${arg_FOLDERS}")
+  endif()
+  add_library(${target} OBJECT ${sources})
+  target_compile_options(${target} PRIVATE -O0 -g0)
+  target_link_libraries(${target} PRIVATE deciban_warnings ${arg_LIBRARIES})
+endfunction()

@@ -1,0 +1,349 @@
+#include "engine/cpu/cpu_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include "engine/cpu/memory.h"
+#include "engine/cpu/parallel.h"
+#include "engine/cpu/weights.h"
+
+namespace deciban::cpu {
+namespace {
+
+constexpr std::size_t kHeadBlock = 4096;  // outputs whose partial log-sum-exp is kept apart, whatever the threads
+constexpr std::size_t kRowUnit = 12;      // rows are split between threads in multiples of this
+
+std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+bool is_bf16(const Tensor& t) { return t.type == Tensor::Type::bf16; }
+const float* values(const Vector* v) { return v == nullptr ? nullptr : v->data(); }
+const CpuWeight& packed(const Weight& w) { return static_cast<const CpuWeight&>(w); }
+
+std::byte* at(const Tensor& t, std::size_t row, std::size_t column = 0) {
+  return static_cast<std::byte*>(t.data) + (row * t.stride + column) * (is_bf16(t) ? 2 : 4);
+}
+
+class CpuOps final : public Ops {
+ public:
+  CpuOps(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads), scratch_(threads) {}
+
+  Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type) override {
+    const std::size_t stride = round_up(columns, 32);
+    return {arena_.allocate(rows * stride * (type == Tensor::Type::bf16 ? 2 : 4)), type, rows, columns, stride};
+  }
+  std::size_t mark() override { return arena_.mark(); }
+  void release(std::size_t mark) override { arena_.release(mark); }
+  std::uint64_t workspace_bytes() const override {
+    std::uint64_t bytes = arena_.bytes();
+    for (const Pages& pages : scratch_) bytes += pages.bytes();
+    return bytes;
+  }
+
+  StateView allocate_state(std::size_t slots, std::size_t floats) override {
+    states_.emplace_back(slots * floats * sizeof(float));
+    return {reinterpret_cast<float*>(states_.back().data()), floats, 0};
+  }
+  void write_state(StateView state, std::size_t slot, std::span<const float> values) override {
+    std::copy(values.begin(), values.end(), state.slot(slot));
+  }
+  void read_state(StateView state, std::size_t slot, std::span<float> values) override {
+    std::copy_n(state.slot(slot), values.size(), values.begin());
+  }
+  void copy_state(StateView state, std::size_t floats, std::size_t from, std::size_t to) override {
+    std::memcpy(state.slot(to), state.slot(from), floats * sizeof(float));
+  }
+  void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) override {
+    for (std::size_t r = 0; r < count; ++r) {
+      if (!is_bf16(tensor)) {
+        std::memcpy(out + r * tensor.columns, at(tensor, row + r), tensor.columns * 4);
+        continue;
+      }
+      const auto* narrow = reinterpret_cast<const std::uint16_t*>(at(tensor, row + r));
+      for (std::size_t c = 0; c < tensor.columns; ++c) {
+        const std::uint32_t bits = static_cast<std::uint32_t>(narrow[c]) << 16;
+        std::memcpy(out + r * tensor.columns + c, &bits, 4);
+      }
+    }
+  }
+
+  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+    const auto& source = static_cast<const CpuTable&>(table);
+    need_scratch(x.stride);
+    parallel(threads_, tokens.size(), [&](std::size_t i, int thread) {
+      float* row = x.f32() + i * x.stride;
+      if (norm == nullptr) {
+        source.row(static_cast<std::size_t>(tokens[i]), row);
+        return;
+      }
+      source.row(static_cast<std::size_t>(tokens[i]), scratch(thread));
+      kernels_.norm(scratch(thread), x.columns, norm->weight->data(), norm->bias->data(), norm->eps, row, false);
+    });
+  }
+
+  void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
+                std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h,
+                Tensor* h_prev) override;
+  void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override;
+  void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
+            StateView state, Tensor out) override;
+  void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
+            const Tensor& g, Layout layout, StateView state, Tensor out) override;
+  void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
+            const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override;
+
+  void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
+    parallel(threads_, rows.size(), [&](std::size_t i, int) {
+      kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, norm.weight->data(), norm.bias->data(), norm.eps,
+                    at(out, i), is_bf16(out));
+    });
+  }
+  void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
+                  std::span<TokenScore> scores) override;
+
+ private:
+  // Scratch of each thread; grown outside parallel regions only.
+  void need_scratch(std::size_t floats) {
+    for (Pages& pages : scratch_) {
+      if (pages.bytes() < floats * sizeof(float)) pages = Pages(round_up(floats * sizeof(float), 1 << 16));
+    }
+  }
+  float* scratch(int thread) const { return reinterpret_cast<float*>(scratch_[thread].data()); }
+
+  // How many parts the rows are split into so that `units` of other work times the parts keep all threads busy.
+  std::size_t row_parts(std::size_t units, std::size_t rows) const {
+    if (threads_ == 1 || units >= 4 * static_cast<std::size_t>(threads_)) return 1;
+    const std::size_t wanted = (4 * threads_ + units - 1) / units;
+    return std::clamp<std::size_t>(rows / (4 * kRowUnit), 1, wanted);
+  }
+
+  template <typename Fill>
+  void for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
+                 void (*kernel)(const WkvHeadArgs&));
+
+  const Kernels& kernels_;
+  int threads_;
+  Arena arena_;
+  std::vector<Pages> scratch_;
+  std::vector<Pages> states_;
+};
+
+void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
+                      std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h, Tensor* h_prev) {
+  constexpr std::size_t kMost = 8;
+  if (mixes.size() > kMost || mixes.size() != outs.size()) throw std::logic_error("norm_mix: too many mixes");
+  std::vector<const float*> starts(x.rows, nullptr);
+  for (const Piece& piece : layout) starts[piece.row] = shift.slot(piece.slot);
+  const float* mix[kMost];
+  void* out[kMost];
+  bool bf16[kMost];
+  std::size_t stride[kMost];
+  for (std::size_t i = 0; i < mixes.size(); ++i) {
+    mix[i] = mixes[i]->data();
+    out[i] = outs[i].data;
+    bf16[i] = is_bf16(outs[i]);
+    stride[i] = outs[i].stride;
+  }
+  need_scratch(2 * round_up(x.columns, 32));
+  NormMixArgs args{.x = x.f32(), .x_stride = x.stride, .columns = x.columns, .weight = norm.weight->data(),
+                   .bias = norm.bias->data(), .eps = norm.eps, .row_begin = 0, .row_end = 0,
+                   .starts = starts.data(), .mixes = mixes.size(), .mix = mix, .out = out, .out_bf16 = bf16,
+                   .out_stride = stride, .h = h ? h->f32() : nullptr, .h_prev = h_prev ? h_prev->f32() : nullptr,
+                   .h_stride = h ? h->stride : 0, .h_prev_stride = h_prev ? h_prev->stride : 0, .scratch = nullptr};
+  const std::size_t parts = row_parts(1, x.rows);
+  parallel(threads_, parts, [&](std::size_t part, int thread) {
+    NormMixArgs a = args;
+    a.row_begin = x.rows * part / parts;
+    a.row_end = x.rows * (part + 1) / parts;
+    a.scratch = scratch(thread);
+    if (a.row_begin < a.row_end) kernels_.norm_mix(a);
+  });
+  // Only now, when no thread reads the old states any more.
+  for (const Piece& piece : layout) {
+    kernels_.norm(x.f32() + (piece.row + piece.count - 1) * x.stride, x.columns, norm.weight->data(),
+                  norm.bias->data(), norm.eps, shift.slot(piece.slot), false);
+  }
+}
+
+void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilogue& e) {
+  const CpuWeight& w = packed(weight);
+  if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
+    throw std::logic_error("linear: shapes do not fit");
+  }
+  const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
+  const std::size_t row_split = row_parts(panels, x.rows);
+  const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
+  need_scratch(linear_scratch_floats(kernels_, w.columns(), x.rows));
+  LinearArgs args{.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
+                  .x = x.data, .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = x.rows, .y = y.data,
+                  .y_bf16 = is_bf16(y), .y_stride = y.stride, .panel_begin = 0, .panel_end = panels, .act = e.act,
+                  .combine = e.combine, .bias = values(e.bias), .gate = e.gate.f32(), .base = e.base.f32(),
+                  .target = e.target.f32(), .gate_stride = e.gate.stride, .base_stride = e.base.stride,
+                  .target_stride = e.target.stride, .scratch = nullptr};
+  parallel(threads_, panel_parts * row_split, [&](std::size_t task, int thread) {
+    const std::size_t part = task / row_split, rows_part = task % row_split;
+    const std::size_t begin = x.rows * rows_part / row_split, end = x.rows * (rows_part + 1) / row_split;
+    LinearArgs a = args;
+    a.panel_begin = panels * part / panel_parts;
+    a.panel_end = panels * (part + 1) / panel_parts;
+    a.rows = end - begin;
+    a.x = at(x, begin);
+    a.y = at(y, begin);
+    if (a.gate != nullptr) a.gate += begin * a.gate_stride;
+    if (a.base != nullptr) a.base += begin * a.base_stride;
+    if (a.target != nullptr) a.target += begin * a.target_stride;
+    a.scratch = scratch(thread);
+    kernels_.linear(a);
+  });
+}
+
+void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
+                  StateView state, Tensor out) {
+  constexpr std::size_t kChannels = 64;
+  const std::size_t blocks = (r.columns + kChannels - 1) / kChannels;
+  parallel(threads_, layout.size() * blocks, [&](std::size_t task, int) {
+    const Piece& piece = layout[task / blocks];
+    const std::size_t first = task % blocks * kChannels;
+    kernels_.wkv4({.r = reinterpret_cast<const float*>(at(r, piece.row)),
+                   .k = reinterpret_cast<const float*>(at(k, piece.row)),
+                   .v = reinterpret_cast<const float*>(at(v, piece.row)), .r_stride = r.stride, .k_stride = k.stride,
+                   .v_stride = v.stride, .rows = piece.count, .w = w.data(), .u = u.data(),
+                   .state = state.slot(piece.slot), .channels_total = r.columns, .channel_begin = first,
+                   .channel_end = std::min(first + kChannels, r.columns), .out = at(out, piece.row),
+                   .out_bf16 = is_bf16(out), .out_stride = out.stride});
+  });
+}
+
+template <typename Fill>
+void CpuOps::for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
+                       void (*kernel)(const WkvHeadArgs&)) {
+  need_scratch(wkv_scratch_floats(size));
+  parallel(threads_, layout.size() * heads, [&](std::size_t task, int thread) {
+    const Piece& piece = layout[task / heads];
+    const std::size_t head = task % heads;
+    WkvHeadArgs a{};
+    a.rows = piece.count;
+    a.size = size;
+    a.scratch = scratch(thread);
+    fill(a, piece, head, head * size);
+    kernel(a);
+  });
+}
+
+void CpuOps::wkv5(const Wkv5Params& p, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
+                  const Tensor& g, Layout layout, StateView state, Tensor out) {
+  const auto rows = [](const Tensor& t, const Piece& piece, std::size_t column) {
+    return reinterpret_cast<const float*>(at(t, piece.row, column));
+  };
+  for_heads(
+      p.heads, p.head_size, layout,
+      [&](WkvHeadArgs& a, const Piece& piece, std::size_t head, std::size_t column) {
+        a.r = rows(r, piece, column);
+        a.k = rows(k, piece, column);
+        a.v = rows(v, piece, column);
+        a.r_stride = r.stride;
+        a.k_stride = k.stride;
+        a.v_stride = v.stride;
+        if (w.data != nullptr) {
+          a.w = rows(w, piece, column);
+          a.w_stride = w.stride;
+        } else {
+          a.w = p.decay->data() + column;
+        }
+        if (g.data != nullptr) {
+          a.g = rows(g, piece, column);
+          a.g_stride = g.stride;
+        }
+        a.bonus = p.bonus->data() + column;
+        a.group_weight = p.group.weight->data() + column;
+        a.group_bias = p.group.bias->data() + column;
+        a.group_eps = p.group.eps;
+        a.state = state.slot(piece.slot) + head * p.head_size * p.head_size;
+        a.out = at(out, piece.row, column);
+        a.out_bf16 = is_bf16(out);
+        a.out_stride = out.stride;
+      },
+      kernels_.wkv5);
+}
+
+void CpuOps::wkv7(const Wkv7Params& p, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
+                  const Tensor& a_rate, const Tensor& g, Layout layout, StateView state, Tensor out) {
+  const auto rows = [](const Tensor& t, const Piece& piece, std::size_t column) {
+    return reinterpret_cast<const float*>(at(t, piece.row, column));
+  };
+  for_heads(
+      p.heads, p.head_size, layout,
+      [&](WkvHeadArgs& a, const Piece& piece, std::size_t head, std::size_t column) {
+        a.r = rows(r, piece, column);
+        a.w = rows(w, piece, column);
+        a.k = rows(k, piece, column);
+        a.v = rows(v, piece, column);
+        a.a = rows(a_rate, piece, column);
+        a.g = rows(g, piece, column);
+        a.r_stride = r.stride;
+        a.w_stride = w.stride;
+        a.k_stride = k.stride;
+        a.v_stride = v.stride;
+        a.a_stride = a_rate.stride;
+        a.g_stride = g.stride;
+        a.k_k = p.k_k->data() + column;
+        a.k_a = p.k_a->data() + column;
+        a.r_k = p.r_k->data() + column;
+        a.group_weight = p.group.weight->data() + column;
+        a.group_bias = p.group.bias->data() + column;
+        a.group_eps = p.group.eps;
+        a.state = state.slot(piece.slot) + head * p.head_size * p.head_size;
+        a.out = at(out, piece.row, column);
+        a.out_bf16 = is_bf16(out);
+        a.out_stride = out.stride;
+      },
+      kernels_.wkv7);
+}
+
+void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const Token> targets,
+                        std::span<TokenScore> scores) {
+  const CpuWeight& w = packed(weight);
+  const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
+  const std::size_t block_panels = kHeadBlock / kernels_.panel;
+  const std::size_t blocks = (panels + block_panels - 1) / block_panels;
+  const std::size_t row_split = row_parts(blocks, x.rows);
+  need_scratch(head_scratch_floats(kernels_, w.columns(), x.rows));
+  std::vector<HeadPartial> partials(blocks * x.rows);
+  parallel(threads_, blocks * row_split, [&](std::size_t task, int thread) {
+    const std::size_t block = task / row_split, part = task % row_split;
+    const std::size_t begin = x.rows * part / row_split, end = x.rows * (part + 1) / row_split;
+    kernels_.head({.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
+                   .x = at(x, begin), .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = end - begin,
+                   .targets = targets.data() + begin, .panel_begin = block * block_panels,
+                   .panel_end = std::min(panels, (block + 1) * block_panels),
+                   .partials = partials.data() + block * x.rows + begin, .scratch = scratch(thread)});
+  });
+  // Blocks are joined in ascending order, in f64, so that the result does not depend on who computed them.
+  for (std::size_t r = 0; r < x.rows; ++r) {
+    HeadPartial top = partials[r];
+    for (std::size_t b = 1; b < blocks; ++b) {
+      const HeadPartial& p = partials[b * x.rows + r];
+      if (p.max > top.max) {
+        top.max = p.max;
+        top.best = p.best;
+      }
+    }
+    double total = 0;
+    for (std::size_t b = 0; b < blocks; ++b) {
+      const HeadPartial& p = partials[b * x.rows + r];
+      total += p.sum * std::exp(static_cast<double>(p.max) - top.max);
+    }
+    const double log_total = std::log(total);
+    const float target = partials[static_cast<std::size_t>(targets[r]) / kHeadBlock * x.rows + r].target;
+    scores[r].logprob = static_cast<float>(static_cast<double>(target) - top.max - log_total);
+    scores[r].best_logprob = static_cast<float>(-log_total);
+    scores[r].best = top.best;
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Ops> cpu_ops(const Kernels& kernels, int threads) { return std::make_unique<CpuOps>(kernels, threads); }
+
+}  // namespace deciban::cpu

@@ -1,0 +1,87 @@
+// Picks the kernel table for this machine, and makes the CPU backend around it.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <stdexcept>
+
+#include "engine/cpu/cpu_ops.h"
+#include "engine/cpu/kernels.h"
+#include "engine/cpu/weights.h"
+#include "engine/ops.h"
+
+namespace deciban {
+namespace cpu {
+namespace {
+
+struct Isa {
+  const Kernels* kernels;
+  bool (*supported)();
+};
+
+// Best last.
+const Isa kIsas[] = {
+    {&kernels_baseline, [] { return true; }},
+    {&kernels_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
+    {&kernels_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
+    {&kernels_avx512bf16,
+     [] { return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0; }},
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const Kernels& kernels)
+      : kernels_(kernels), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+  std::string device() const override { return "cpu"; }
+  std::string kernels() const override { return kernels_.name; }
+  std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) override {
+    return std::make_unique<CpuWeight>(kernels_, tensor, format, bytes_);
+  }
+  std::unique_ptr<Vector> vector(std::span<const float> values) override {
+    return std::make_unique<CpuVector>(values);
+  }
+  std::unique_ptr<Table> table(const StoredTensor& tensor) override { return std::make_unique<CpuTable>(tensor); }
+  std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
+  std::uint64_t weight_bytes() const override { return *bytes_; }
+
+ private:
+  const Kernels& kernels_;
+  std::shared_ptr<std::atomic<std::uint64_t>> bytes_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+std::vector<std::string> supported_isas() {
+  std::vector<std::string> names;
+  for (const cpu::Isa& isa : cpu::kIsas) {
+    if (isa.supported()) names.emplace_back(isa.kernels->name);
+  }
+  return names;
+}
+
+std::unique_ptr<Backend> cpu_backend(const std::string& word) {
+  std::string known;
+  for (const cpu::Isa& isa : cpu::kIsas) {
+    if (word == isa.kernels->name) {
+      if (!isa.supported()) {
+        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", word,
+                                             fmt::join(supported_isas(), ", ")));
+      }
+      return std::make_unique<cpu::CpuBackend>(*isa.kernels);
+    }
+    known += (known.empty() ? "" : ", ") + std::string(isa.kernels->name);
+  }
+  throw std::invalid_argument(fmt::format("unknown instruction set '{}'; known: {}", word, known));
+}
+
+std::unique_ptr<Backend> cpu_backend() {
+  const char* forced = std::getenv("DECIBAN_ISA");
+  if (forced == nullptr || *forced == '\0') return cpu_backend(supported_isas().back());
+  try {
+    return cpu_backend(forced);
+  } catch (const std::exception& e) {
+    throw std::runtime_error(fmt::format("DECIBAN_ISA: {}", e.what()));
+  }
+}
+
+}  // namespace deciban

@@ -1,0 +1,155 @@
+// The table of CPU kernels that one instruction set provides.  kernels.cc is compiled once per ISA and exports one
+// table each; dispatch.cc picks one.  Kernels are single-threaded and work on the ranges they are given.
+//
+// Layouts.  Activation rows are f32, or bf16 as uint16_t, `stride` elements apart (a multiple of 32, padding finite).
+// A weight matrix [N outputs, K inputs] is packed in panels of `panel` outputs, each holding the inputs one after the
+// other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2] (an odd K is padded with a zero).  A packed panel
+// is panel_bytes(format, K) long.
+//
+// Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32 accumulator
+// per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there is one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/ops.h"
+
+namespace deciban::cpu {
+
+// y = epilogue(W x) for outputs of panels [panel_begin, panel_end) and all `rows`.
+struct LinearArgs {
+  WeightFormat format;
+  const std::byte* packed;  // of the whole matrix
+  std::size_t inputs, outputs;
+  const void* x;
+  bool x_bf16;
+  std::size_t x_stride, rows;
+  void* y;
+  bool y_bf16;
+  std::size_t y_stride;
+  std::size_t panel_begin, panel_end;
+  Epilogue::Act act;
+  Epilogue::Combine combine;
+  const float* bias;  // or null
+  const float* gate;  // f32, gate_stride apart
+  const float* base;
+  const float* target;
+  std::size_t gate_stride, base_stride, target_stride;
+  float* scratch;  // linear_scratch_floats(inputs, rows)
+};
+
+// Running log-sum-exp, maximum and target logit of each row over a block of the vocabulary.
+struct HeadPartial {
+  float max;          // of the block's logits
+  float sum;          // of exp(logit - max)
+  Token best;         // lowest id with logit == max
+  float target;       // logit of the row's target, if it lies in the block
+};
+struct HeadArgs {
+  WeightFormat format;
+  const std::byte* packed;
+  std::size_t inputs, outputs;
+  const void* x;
+  bool x_bf16;
+  std::size_t x_stride, rows;
+  const Token* targets;
+  std::size_t panel_begin, panel_end;  // one block
+  HeadPartial* partials;               // [rows]
+  float* scratch;                      // head_scratch_floats(inputs, rows)
+};
+
+struct NormMixArgs {
+  const float* x;
+  std::size_t x_stride, columns;
+  const float *weight, *bias;
+  float eps;
+  // Rows [row_begin, row_end) of the chunk.  starts[i] is null where row i follows row i - 1 of its sequence, else the
+  // state's h to use as h_prev.
+  std::size_t row_begin, row_end;
+  const float* const* starts;
+  std::size_t mixes;
+  const float* const* mix;       // [mixes] vectors
+  void* const* out;              // [mixes]
+  const bool* out_bf16;
+  const std::size_t* out_stride;
+  float *h, *h_prev;             // or null
+  std::size_t h_stride, h_prev_stride;
+  float* scratch;                // 2 * round_up(columns, 32)
+};
+
+struct Wkv4Args {
+  const float *r, *k, *v;
+  std::size_t r_stride, k_stride, v_stride, rows;
+  const float *w, *u;
+  float* state;  // aa, bb, pp: `channels_total` apart
+  std::size_t channels_total, channel_begin, channel_end;  // begin a multiple of 16
+  void* out;
+  bool out_bf16;
+  std::size_t out_stride;
+};
+
+// One head of one piece.  Pointers are to the piece's first row and the head's first channel.
+struct WkvHeadArgs {
+  std::size_t rows, size;  // tokens, N
+  const float *r, *w, *k, *v, *a, *g;   // w: stride 0 if constant over time; a: wkv7 only; g or null
+  std::size_t r_stride, w_stride, k_stride, v_stride, a_stride, g_stride;
+  const float* bonus;                   // wkv5: [N]
+  const float *k_k, *k_a, *r_k;         // wkv7: [N]
+  const float *group_weight, *group_bias;
+  float group_eps;
+  float* state;  // [N key][N value]
+  void* out;
+  bool out_bf16;
+  std::size_t out_stride;
+  float* scratch;  // wkv_scratch_floats(size)
+};
+
+inline constexpr std::size_t kWkvTile = 16;  // tokens prepared together in the wkv kernels
+inline std::size_t wkv_scratch_floats(std::size_t head_size) { return (7 * kWkvTile + 8) * (head_size + 16); }
+
+struct Kernels {
+  const char* name;
+  std::size_t panel;    // outputs per packed panel
+  std::size_t k_block;  // inputs summed before the accumulators are set aside
+  bool (*pack)(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
+               std::byte* panel);  // one panel from `outputs` <= panel rows; false if a value is not finite
+  void (*linear)(const LinearArgs& args);
+  void (*head)(const HeadArgs& args);
+  void (*norm_mix)(const NormMixArgs& args);
+  void (*norm)(const float* x, std::size_t columns, const float* weight, const float* bias, float eps, void* out,
+               bool out_bf16);
+  void (*wkv4)(const Wkv4Args& args);
+  void (*wkv5)(const WkvHeadArgs& args);
+  void (*wkv7)(const WkvHeadArgs& args);
+  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh.
+  void (*function)(int which, const float* in, float* out, std::size_t count);
+};
+
+inline std::size_t panel_bytes(WeightFormat format, std::size_t inputs, std::size_t panel) {
+  switch (format) {
+    case WeightFormat::f32:
+      return inputs * panel * 4;
+    case WeightFormat::f16:
+      return inputs * panel * 2;
+    case WeightFormat::bf16:
+      break;
+  }
+  return (inputs + 1) / 2 * panel * 4;
+}
+
+// Scratch of one thread: an expanded block of weights, the accumulators set aside between blocks of inputs, and (for
+// the head) the running partials by lane.
+inline std::size_t linear_scratch_floats(const Kernels& kernels, std::size_t inputs, std::size_t rows) {
+  const std::size_t block = inputs < kernels.k_block ? inputs + 1 : kernels.k_block;
+  return (block + rows + 16) * kernels.panel;
+}
+inline std::size_t head_scratch_floats(const Kernels& kernels, std::size_t inputs, std::size_t rows) {
+  return linear_scratch_floats(kernels, inputs, rows) + rows * 4 * 16;
+}
+
+extern "C" {
+extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_avx512bf16;
+}
+
+}  // namespace deciban::cpu

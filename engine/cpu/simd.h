@@ -1,0 +1,204 @@
+// One name for the vector operations of each instruction set.  Included only by sources that are compiled once per ISA
+// (kernels.cc); everything here is internal to such a source.
+//
+// Fused multiply-add is always asked for by name (fma()), never left to the compiler: kernels are compiled with
+// -ffp-contract=off, so that one row's roundings do not depend on how a loop around it was unrolled.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace deciban::simd {
+
+#if defined(__AVX512F__)
+using V = __m512;
+using M = __mmask16;
+inline constexpr int kWidth = 16;
+inline V load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, V a) { _mm512_storeu_ps(p, a); }
+inline V set(float a) { return _mm512_set1_ps(a); }
+inline V zero() { return _mm512_setzero_ps(); }
+inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }     // a * b + c
+inline V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }   // c - a * b
+inline V add(V a, V b) { return _mm512_add_ps(a, b); }
+inline V sub(V a, V b) { return _mm512_sub_ps(a, b); }
+inline V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+inline V div(V a, V b) { return _mm512_div_ps(a, b); }
+inline V max(V a, V b) { return _mm512_max_ps(a, b); }
+inline V min(V a, V b) { return _mm512_min_ps(a, b); }
+inline M greater(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+inline bool any(M m) { return m != 0; }
+inline V select(M m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
+inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// a * 2^n for whole n in [-126, 127].
+inline V scale2(V a, V n) {
+  const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+  return _mm512_mul_ps(a, _mm512_castsi512_ps(bits));
+}
+inline V abs(V a) { return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff))); }
+inline V copysign(V magnitude, V sign) {
+  const __m512i s = _mm512_and_epi32(_mm512_castps_si512(sign), _mm512_set1_epi32(INT32_MIN));
+  return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(magnitude), s));
+}
+// kWidth pairs of bf16 (32 bits a lane) to the f32 of each pair's first and second.
+inline V first_of_pairs(const void* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16)); }
+inline V second_of_pairs(const void* p) {
+  return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+inline V load_f16(const std::uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+// Rounds to bf16, to nearest even; no NaN expected.
+inline void store_bf16(std::uint16_t* p, V a) {
+  const __m512i u = _mm512_castps_si512(a);
+  const __m512i odd = _mm512_and_epi32(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+}
+
+#elif defined(__AVX2__)
+using V = __m256;
+using M = __m256;
+inline constexpr int kWidth = 8;
+inline V load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, V a) { _mm256_storeu_ps(p, a); }
+inline V set(float a) { return _mm256_set1_ps(a); }
+inline V zero() { return _mm256_setzero_ps(); }
+inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+inline V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+inline V add(V a, V b) { return _mm256_add_ps(a, b); }
+inline V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+inline V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+inline V div(V a, V b) { return _mm256_div_ps(a, b); }
+inline V max(V a, V b) { return _mm256_max_ps(a, b); }
+inline V min(V a, V b) { return _mm256_min_ps(a, b); }
+inline M greater(V a, V b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
+inline bool any(M m) { return _mm256_movemask_ps(m) != 0; }
+inline V select(M m, V yes, V no) { return _mm256_blendv_ps(no, yes, m); }
+inline V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline V scale2(V a, V n) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  return _mm256_mul_ps(a, _mm256_castsi256_ps(bits));
+}
+inline V abs(V a) { return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff))); }
+inline V copysign(V magnitude, V sign) {
+  return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN))));
+}
+inline V first_of_pairs(const void* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)), 16));
+}
+inline V second_of_pairs(const void* p) {
+  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(static_cast<const __m256i*>(p)),
+                                              _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+inline V load_f16(const std::uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline void store_bf16(std::uint16_t* p, V a) {
+  const __m256i u = _mm256_castps_si256(a);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded, rounded), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
+}
+
+#else  // baseline x86-64: SSE2, no fused multiply-add
+using V = __m128;
+using M = __m128;
+inline constexpr int kWidth = 4;
+inline V load(const float* p) { return _mm_loadu_ps(p); }
+inline void store(float* p, V a) { _mm_storeu_ps(p, a); }
+inline V set(float a) { return _mm_set1_ps(a); }
+inline V zero() { return _mm_setzero_ps(); }
+inline V fma(V a, V b, V c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+inline V fnma(V a, V b, V c) { return _mm_sub_ps(c, _mm_mul_ps(a, b)); }
+inline V add(V a, V b) { return _mm_add_ps(a, b); }
+inline V sub(V a, V b) { return _mm_sub_ps(a, b); }
+inline V mul(V a, V b) { return _mm_mul_ps(a, b); }
+inline V div(V a, V b) { return _mm_div_ps(a, b); }
+inline V max(V a, V b) { return _mm_max_ps(a, b); }
+inline V min(V a, V b) { return _mm_min_ps(a, b); }
+inline M greater(V a, V b) { return _mm_cmpgt_ps(a, b); }
+inline bool any(M m) { return _mm_movemask_ps(m) != 0; }
+inline V select(M m, V yes, V no) { return _mm_or_ps(_mm_and_ps(m, yes), _mm_andnot_ps(m, no)); }
+inline V round(V a) { return _mm_cvtepi32_ps(_mm_cvtps_epi32(a)); }  // |a| < 2^31 wherever it is used
+inline V scale2(V a, V n) {
+  const __m128i bits = _mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23);
+  return _mm_mul_ps(a, _mm_castsi128_ps(bits));
+}
+inline V abs(V a) { return _mm_and_ps(a, _mm_castsi128_ps(_mm_set1_epi32(0x7fffffff))); }
+inline V copysign(V magnitude, V sign) {
+  return _mm_or_ps(magnitude, _mm_and_ps(sign, _mm_castsi128_ps(_mm_set1_epi32(INT32_MIN))));
+}
+inline V first_of_pairs(const void* p) {
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)), 16));
+}
+inline V second_of_pairs(const void* p) {
+  return _mm_castsi128_ps(_mm_and_si128(_mm_loadu_si128(static_cast<const __m128i*>(p)),
+                                        _mm_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+// Half to single without F16C: shift into place and multiply by 2^112, which also mends subnormals (no inf, no NaN).
+inline V load_f16(const std::uint16_t* p) {
+  const __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
+  const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7fff)), 13);
+  const __m128 value = _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_set1_ps(0x1p112f));
+  const __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
+  return _mm_or_ps(value, _mm_castsi128_ps(sign));
+}
+inline void store_bf16(std::uint16_t* p, V a) {
+  alignas(16) std::uint32_t u[4];
+  _mm_store_si128(reinterpret_cast<__m128i*>(u), _mm_castps_si128(a));
+  for (int i = 0; i < 4; ++i) p[i] = static_cast<std::uint16_t>((u[i] + 0x7fff + ((u[i] >> 16) & 1)) >> 16);
+}
+#endif
+
+// The sum of a vector's lanes, in lane order of a fixed tree.
+inline float sum(V a) {
+  alignas(64) float lane[kWidth];
+  store(lane, a);
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  }
+  return lane[0];
+}
+
+// e^x, at most 1.5 ulp from exact for results >= 2^-126; 0 below, the largest finite power's neighbourhood above
+// x = 88.37 saturates.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on ±ln 2 / 2).
+inline V exp(V x) {
+  const M tiny = greater(set(-87.33654f), x);
+  x = min(max(x, set(-87.33654f)), set(88.37f));
+  const V n = round(mul(x, set(1.44269504088896341f)));
+  V r = fnma(n, set(0.693145751953125f), x);
+  r = fnma(n, set(1.42860682030941723e-6f), r);
+  V p = set(1.9875691500e-4f);
+  p = fma(p, r, set(1.3981999507e-3f));
+  p = fma(p, r, set(8.3334519073e-3f));
+  p = fma(p, r, set(4.1665795894e-2f));
+  p = fma(p, r, set(1.6666665459e-1f));
+  p = fma(p, r, set(5.0000001201e-1f));
+  const V r2 = mul(r, r);
+  p = add(fma(p, r2, r), set(1.0f));
+  return select(tiny, zero(), scale2(p, n));
+}
+
+inline V sigmoid(V x) { return div(set(1.0f), add(set(1.0f), exp(sub(zero(), x)))); }
+
+// tanh x: a rational-free odd polynomial for |x| < 0.625, 1 - 2 / (e^{2|x|} + 1) beyond.
+inline V tanh(V x) {
+  const V a = abs(x);
+  const V z = mul(x, x);
+  V p = set(-5.70498872745e-3f);
+  p = fma(p, z, set(2.06390887954e-2f));
+  p = fma(p, z, set(-5.37397155531e-2f));
+  p = fma(p, z, set(1.33314422036e-1f));
+  p = fma(p, z, set(-3.33332819422e-1f));
+  const V small = fma(mul(p, z), x, x);
+  const V e = exp(mul(min(a, set(20.0f)), set(2.0f)));
+  const V large = copysign(sub(set(1.0f), div(set(2.0f), add(e, set(1.0f)))), x);
+  return select(greater(set(0.625f), a), small, large);
+}
+
+}  // namespace deciban::simd

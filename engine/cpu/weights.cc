@@ -1,0 +1,75 @@
+#include "engine/cpu/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+#include "engine/cpu/parallel.h"
+
+namespace deciban::cpu {
+
+CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, WeightFormat format,
+                     std::shared_ptr<std::atomic<std::uint64_t>> total)
+    : format_(format), total_(std::move(total)) {
+  if (tensor.shape.size() != 2) {
+    throw std::runtime_error(
+        fmt::format("tensor '{}' has {} dimensions where a matrix is needed", tensor.name, tensor.shape.size()));
+  }
+  outputs_ = tensor.shape[0];
+  inputs_ = tensor.shape[1];
+  const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
+  const std::size_t bytes = panel_bytes(format, inputs_, kernels.panel);
+  pages_ = Pages(panels * bytes);
+  const int threads = omp_get_max_threads();
+  std::vector<std::vector<float>> rows(threads);
+  std::atomic<std::ptrdiff_t> bad{-1};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  parallel(threads, panels, [&](std::size_t p, int thread) {
+    const std::size_t first = p * kernels.panel;
+    const std::size_t count = std::min(kernels.panel, outputs_ - first);
+    try {
+      rows[thread].resize(kernels.panel * inputs_);
+      tensor.read(first * inputs_, count * inputs_, rows[thread].data());
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+      return;
+    }
+    if (!kernels.pack(format, rows[thread].data(), inputs_, count, inputs_, pages_.data() + p * bytes)) {
+      bad = static_cast<std::ptrdiff_t>(first);
+    }
+    tensor.release(first * inputs_, count * inputs_);
+  });
+  if (failure) std::rethrow_exception(failure);
+  if (bad >= 0) {
+    throw std::runtime_error(fmt::format(
+        "tensor '{}' holds a value that is not finite as {} in rows {} to {}: the file is damaged, its training "
+        "diverged, or the format is too narrow (try --mode f32)",
+        tensor.name, deciban::name(format), bad.load(), std::min<std::size_t>(bad + kernels.panel, outputs_) - 1));
+  }
+  *total_ += pages_.bytes();
+}
+
+CpuWeight::~CpuWeight() {
+  if (pages_.data() != nullptr) *total_ -= pages_.bytes();
+}
+
+CpuVector::CpuVector(std::span<const float> values) : size_(values.size()) {
+  const std::size_t padded = (values.size() + 63) / 64 * 64;
+  values_.reset(static_cast<float*>(std::aligned_alloc(64, std::max<std::size_t>(padded, 64) * sizeof(float))));
+  if (!values_) throw std::bad_alloc();
+  std::copy(values.begin(), values.end(), values_.get());
+  std::fill(values_.get() + values.size(), values_.get() + std::max<std::size_t>(padded, 64), 0.0f);
+}
+
+void CpuVector::Free::operator()(float* p) const { std::free(p); }
+
+}  // namespace deciban::cpu

@@ -1,0 +1,245 @@
+#include "engine/encoding.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace deciban {
+namespace {
+
+struct Layout {
+  std::string_view name;
+  std::size_t elements, bytes;  // of a block
+};
+
+// In the order of Encoding.
+constexpr Layout kLayouts[] = {{"f64", 1, 8},    {"f32", 1, 4},    {"f16", 1, 2},    {"bf16", 1, 2},
+                               {"i64", 1, 8},    {"i32", 1, 4},    {"i16", 1, 2},    {"i8", 1, 1},
+                               {"u8", 1, 1},     {"bool", 1, 1},   {"q4_0", 32, 18}, {"q4_1", 32, 20},
+                               {"q5_0", 32, 22}, {"q5_1", 32, 24}, {"q8_0", 32, 34},
+                               {"generated", SIZE_MAX, 8}};
+static_assert(std::size(kLayouts) == static_cast<std::size_t>(Encoding::generated) + 1);
+
+const Layout& layout(Encoding encoding) {
+  return kLayouts[static_cast<std::size_t>(encoding)];
+}
+
+// Unaligned: a storage may lie anywhere in its file.
+template <class T>
+T load(const std::byte* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return value;
+}
+
+inline float half_bits_to_float(std::uint32_t half) {
+  const std::uint32_t sign = (half & 0x8000u) << 16;
+  const std::uint32_t magnitude = half & 0x7fffu;
+  // No branches, so that loops vectorise, and no subnormal floats on the way, so that flush-to-zero cannot
+  // harm.
+  const std::uint32_t normal = (magnitude << 13) + (112u << 23);
+  const std::uint32_t special = (magnitude << 13) | 0x7f800000u;
+  constexpr std::uint32_t kSmallest = 113u << 23;  // 2^-14 as a float
+  const auto subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(kSmallest + (magnitude << 13)) -
+                                                      std::bit_cast<float>(kSmallest));
+  const std::uint32_t finite = magnitude < 0x400u ? subnormal : normal;
+  return std::bit_cast<float>(sign | (magnitude >= 0x7c00u ? special : finite));
+}
+
+struct F64 {
+  static constexpr std::size_t kBytes = 8;
+  static float get(const std::byte* p) { return static_cast<float>(load<double>(p)); }
+};
+struct F32 {
+  static constexpr std::size_t kBytes = 4;
+  static float get(const std::byte* p) { return load<float>(p); }
+};
+struct F16 {
+  static constexpr std::size_t kBytes = 2;
+  static float get(const std::byte* p) { return half_bits_to_float(load<std::uint16_t>(p)); }
+};
+struct Bf16 {
+  static constexpr std::size_t kBytes = 2;
+  static float get(const std::byte* p) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(load<std::uint16_t>(p)) << 16);
+  }
+};
+template <class T>
+struct Integer {
+  static constexpr std::size_t kBytes = sizeof(T);
+  static float get(const std::byte* p) { return static_cast<float>(load<T>(p)); }
+};
+struct Boolean {
+  static constexpr std::size_t kBytes = 1;
+  static float get(const std::byte* p) { return load<std::uint8_t>(p) != 0 ? 1.0f : 0.0f; }
+};
+
+// Calls use(Element{}) for a plain encoding; false for a quantised one.
+template <class Use>
+bool with_element(Encoding encoding, Use&& use) {
+  switch (encoding) {
+    case Encoding::f64:
+      use(F64{});
+      return true;
+    case Encoding::f32:
+      use(F32{});
+      return true;
+    case Encoding::f16:
+      use(F16{});
+      return true;
+    case Encoding::bf16:
+      use(Bf16{});
+      return true;
+    case Encoding::i64:
+      use(Integer<std::int64_t>{});
+      return true;
+    case Encoding::i32:
+      use(Integer<std::int32_t>{});
+      return true;
+    case Encoding::i16:
+      use(Integer<std::int16_t>{});
+      return true;
+    case Encoding::i8:
+      use(Integer<std::int8_t>{});
+      return true;
+    case Encoding::u8:
+      use(Integer<std::uint8_t>{});
+      return true;
+    case Encoding::boolean:
+      use(Boolean{});
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Near-normal values of deviation 1: the sum of the four 16-bit parts of a hash (splitmix64) of seed and index, cut to
+// bf16 so that every format of at least its width holds it exactly.
+struct Generated {
+  explicit Generated(const std::byte* data) : seed(load<std::uint64_t>(data)) {}
+  float operator()(std::size_t index) const {
+    std::uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+    const auto total = static_cast<std::int32_t>((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
+    // Four uniform parts on [0, 65536) have deviation 65536 / sqrt(3).
+    const float value = static_cast<float>(total - 131070) * (1.7320508f / 65536.0f);
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
+  }
+  std::uint64_t seed;
+};
+
+constexpr std::size_t kBlock = 32;
+
+// ggml's blocks: element j (0…15) is the low nibble of byte j, j + 16 the high one; bit e of `high` is
+// element e's fifth bit.
+void dequantise_block(Encoding encoding, const std::byte* block, float* out) {
+  const float d = half_bits_to_float(load<std::uint16_t>(block));
+  if (encoding == Encoding::q8_0) {
+    for (std::size_t j = 0; j < kBlock; ++j)
+      out[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
+    return;
+  }
+  const bool has_minimum = encoding == Encoding::q4_1 || encoding == Encoding::q5_1;
+  const bool five_bits = encoding == Encoding::q5_0 || encoding == Encoding::q5_1;
+  const std::byte* p = block + 2;
+  float minimum = 0;
+  if (has_minimum) {
+    minimum = half_bits_to_float(load<std::uint16_t>(p));
+    p += 2;
+  }
+  std::uint32_t high = 0;
+  if (five_bits) {
+    high = load<std::uint32_t>(p);
+    p += 4;
+  }
+  const int zero = has_minimum ? 0 : five_bits ? 16 : 8;
+  for (std::size_t j = 0; j < kBlock / 2; ++j) {
+    const auto byte = load<std::uint8_t>(p + j);
+    const int low = (byte & 15) | static_cast<int>(((high >> j) & 1u) << 4);
+    const int upper = (byte >> 4) | static_cast<int>(((high >> (j + 16)) & 1u) << 4);
+    out[j] = d * static_cast<float>(low - zero) + minimum;
+    out[j + 16] = d * static_cast<float>(upper - zero) + minimum;
+  }
+}
+
+void dequantise_run(Encoding encoding, const std::byte* data, std::size_t first, std::size_t count,
+                    float* out) {
+  const std::size_t bytes = layout(encoding).bytes;
+  while (count > 0) {
+    const std::byte* block = data + first / kBlock * bytes;
+    const std::size_t skip = first % kBlock;
+    const std::size_t taken = std::min(count, kBlock - skip);
+    if (taken == kBlock) {
+      dequantise_block(encoding, block, out);
+    } else {
+      float whole[kBlock];
+      dequantise_block(encoding, block, whole);
+      std::copy_n(whole + skip, taken, out);
+    }
+    first += taken;
+    count -= taken;
+    out += taken;
+  }
+}
+
+}  // namespace
+
+std::string_view name(Encoding encoding) {
+  return layout(encoding).name;
+}
+std::size_t block_elements(Encoding encoding) {
+  return layout(encoding).elements;
+}
+std::size_t block_bytes(Encoding encoding) {
+  return layout(encoding).bytes;
+}
+
+float half_to_float(std::uint16_t half) {
+  return half_bits_to_float(half);
+}
+
+void convert_run(Encoding encoding, const std::byte* data, std::size_t first, std::size_t count, float* out) {
+  if (encoding == Encoding::generated) {
+    const Generated value(data);
+    for (std::size_t i = 0; i < count; ++i) out[i] = value(first + i);
+    return;
+  }
+  if (encoding == Encoding::f32) {
+    std::memcpy(out, data + first * sizeof(float), count * sizeof(float));
+    return;
+  }
+  const bool plain = with_element(encoding, [&]<class Element>(Element) {
+    const std::byte* p = data + first * Element::kBytes;
+    for (std::size_t i = 0; i < count; ++i) out[i] = Element::get(p + i * Element::kBytes);
+  });
+  if (!plain) dequantise_run(encoding, data, first, count, out);
+}
+
+void convert_strided(Encoding encoding, const std::byte* data, std::size_t first, std::ptrdiff_t stride,
+                     std::size_t count, float* out) {
+  if (encoding == Encoding::generated) {
+    const Generated value(data);
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = value(static_cast<std::size_t>(static_cast<std::ptrdiff_t>(first) + static_cast<std::ptrdiff_t>(i) * stride));
+    }
+    return;
+  }
+  const bool plain = with_element(encoding, [&]<class Element>(Element) {
+    const std::byte* p = data + first * Element::kBytes;
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = Element::get(p + static_cast<std::ptrdiff_t>(i) * stride *
+                                    static_cast<std::ptrdiff_t>(Element::kBytes));
+    }
+  });
+  if (plain) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::ptrdiff_t>(first) + static_cast<std::ptrdiff_t>(i) * stride;
+    dequantise_run(encoding, data, static_cast<std::size_t>(at), 1, out + i);
+  }
+}
+
+}  // namespace deciban

@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+#include "engine/ops.h"
+
+namespace deciban {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, NumericMode>, 4> kModes{{
+    {"f32", {WeightFormat::f32, ActivationFormat::f32}},
+    {"bf16", {WeightFormat::bf16, ActivationFormat::f32}},
+    {"bf16a", {WeightFormat::bf16, ActivationFormat::bf16}},
+    {"f16", {WeightFormat::f16, ActivationFormat::f32}},
+}};
+
+}  // namespace
+
+NumericMode numeric_mode(const std::string& word) {
+  std::string known;
+  for (const auto& [name, mode] : kModes) {
+    if (name == word) return mode;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", name);
+  }
+  throw std::invalid_argument(fmt::format("unknown numeric mode '{}'; known: auto, {}", word, known));
+}
+
+std::string name(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return "f32";
+    case WeightFormat::bf16:
+      return "bf16";
+    case WeightFormat::f16:
+      return "f16";
+  }
+  return "?";
+}
+
+std::string name(ActivationFormat format) { return format == ActivationFormat::bf16 ? "bf16" : "f32"; }
+
+Tensor Tensor::slice(std::size_t first, std::size_t count) const {
+  Tensor part = *this;
+  part.data = static_cast<std::byte*>(data) + first * (type == Type::bf16 ? 2 : 4);
+  part.columns = count;
+  return part;
+}
+
+}  // namespace deciban

@@ -1,0 +1,210 @@
+// The operations that models are written in.  A backend (cpu/, the CUDA module) implements each once; models know
+// nothing of kernels, packing or devices.
+//
+// Operations are as coarse as the best fusion a backend can do, and are defined by the formulas below in exact
+// arithmetic.  On the CPU every row of every result is computed by one fixed sequence of roundings, whatever rows
+// share the call, so that chunking, batching and threads never change a log-probability.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/checkpoint.h"
+#include "engine/lm.h"
+
+namespace deciban {
+
+// What a matrix product's weights are kept as and what its inputs are rounded to; sums are always f32.
+enum class WeightFormat { f32, bf16, f16 };
+enum class ActivationFormat { f32, bf16 };
+
+struct NumericMode {
+  WeightFormat weights = WeightFormat::f32;
+  ActivationFormat activations = ActivationFormat::f32;
+};
+DECIBAN_API NumericMode numeric_mode(const std::string& word);  // throws std::invalid_argument naming the known ones
+DECIBAN_API std::string name(WeightFormat format);
+DECIBAN_API std::string name(ActivationFormat format);
+
+// A dense row-major array in memory of the Ops that made it.  `stride` >= columns, in elements, a multiple of 32; the
+// padding of a row holds finite values.  A plain handle: the arena or the Buffer behind it owns the memory.
+struct Tensor {
+  enum class Type { f32, bf16 };
+  void* data = nullptr;
+  Type type = Type::f32;
+  std::size_t rows = 0, columns = 0, stride = 0;
+
+  float* f32() const { return static_cast<float*>(data); }
+  // Columns [first, first + count) of all rows.  `first` must be a multiple of 16.
+  DECIBAN_API Tensor slice(std::size_t first, std::size_t count) const;
+};
+
+// A matrix [rows = outputs, columns = inputs] in a backend's own packing.
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  virtual std::size_t rows() const = 0;
+  virtual std::size_t columns() const = 0;
+  virtual std::uint64_t bytes() const = 0;
+};
+
+// A parameter vector, f32, padded with zeros like a Tensor's row.
+class Vector {
+ public:
+  virtual ~Vector() = default;
+  virtual std::size_t size() const = 0;
+  virtual const float* data() const = 0;  // in the backend's memory
+};
+
+// The embedding table; stays in its file, rows are read when they are met.
+class Table {
+ public:
+  virtual ~Table() = default;
+};
+
+// Many sequences side by side without padding: piece i is rows [row, row + count) of every tensor of a chunk, `count`
+// consecutive tokens of the sequence whose state is in `slot`.  Pieces are in ascending row order and cover all rows;
+// no slot appears twice.
+struct Piece {
+  std::size_t row = 0, count = 0, slot = 0;
+};
+using Layout = std::span<const Piece>;
+
+// The part of the recurrent state that an operation works on: `offset` floats into each slot's block of `stride`.
+struct StateView {
+  float* data = nullptr;
+  std::size_t stride = 0, offset = 0;
+  float* slot(std::size_t i) const { return data + i * stride + offset; }
+  StateView at(std::size_t more) const { return {data, stride, offset + more}; }
+};
+
+// y = LN(x) * weight + bias, biased variance, eps 1e-5 (rwkv.md §0).
+struct Norm {
+  const Vector* weight = nullptr;
+  const Vector* bias = nullptr;
+  float eps = 1e-5f;
+};
+
+// What happens to a product p (f32) before it is written: v = act(p + bias), then combined into y.
+struct Epilogue {
+  enum class Act {
+    none,
+    relu2,         // max(p, 0)^2
+    sigmoid,
+    tanh,
+    silu,          // p * sigmoid(p)
+    exp_neg_exp,   // exp(-exp(p)): the decay of RWKV-5/6
+    decay7         // exp(-0.606531 sigmoid(p)): the decay of RWKV-7
+  };
+  enum class Combine {
+    store,      // y = v
+    add,        // y = y + v
+    gate_add,   // y = y + gate * v
+    lerp        // y = base + (target - base) * v
+  };
+  Act act = Act::none;
+  Combine combine = Combine::store;
+  const Vector* bias = nullptr;
+  Tensor gate{}, base{}, target{};  // f32, as many rows and columns as y
+};
+
+// Parameters of the wkv operations, all f32; H heads of N channels, A = H * N.
+struct Wkv5Params {
+  std::size_t heads = 0, head_size = 0;
+  const Vector* decay = nullptr;  // [A] w in (0, 1), constant over time; null where `w` is given per token
+  const Vector* bonus = nullptr;  // [A] u
+  Norm group;                     // per head, eps 64e-5
+};
+struct Wkv7Params {
+  std::size_t heads = 0, head_size = 0;
+  const Vector* k_k = nullptr;  // [A]
+  const Vector* k_a = nullptr;  // [A]
+  const Vector* r_k = nullptr;  // [A]
+  Norm group;
+};
+
+// One stream of operations: an arena, a thread team, nothing shared but the weights.  One thread at a time.
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  // Tensors of the current chunk; release() frees all made since mark().
+  virtual Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type = Tensor::Type::f32) = 0;
+  virtual std::size_t mark() = 0;
+  virtual void release(std::size_t mark) = 0;
+  virtual std::uint64_t workspace_bytes() const = 0;  // held by the arena now
+  // The type that products read under the given activation format.
+  static Tensor::Type product_type(ActivationFormat format) {
+    return format == ActivationFormat::bf16 ? Tensor::Type::bf16 : Tensor::Type::f32;
+  }
+
+  // Recurrent state: `slots` blocks of `floats`, zeroed, on the device; freed with the Ops.
+  virtual StateView allocate_state(std::size_t slots, std::size_t floats) = 0;
+  virtual void write_state(StateView state, std::size_t slot, std::span<const float> values) = 0;
+  virtual void read_state(StateView state, std::size_t slot, std::span<float> values) = 0;
+  virtual void copy_state(StateView state, std::size_t floats, std::size_t from, std::size_t to) = 0;
+  // Brings rows [row, row + count) of a tensor to the host as f32, `columns` apart.
+  virtual void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) = 0;
+
+  // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
+  virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
+
+  // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the others the row
+  // before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's last h.  If wanted,
+  // h and h_prev themselves are written too (f32).
+  virtual void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
+                        std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h = nullptr,
+                        Tensor* h_prev = nullptr) = 0;
+
+  // y[i] = epilogue(W x[i]).  x f32 or bf16; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
+  virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
+
+  // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
+  // State: aa, bb, pp, A floats each.
+  virtual void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
+                    Layout layout, StateView state, Tensor out) = 0;
+
+  // RWKV-5/6 (§4, §5.2): out = GN(y) * g, with y from r, k, v, the decay (params.decay, or w per token) and the bonus;
+  // g (after its silu) may be absent (data null).  State: S[H][N key][N value].
+  virtual void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
+                    const Tensor& g, Layout layout, StateView state, Tensor out) = 0;
+
+  // RWKV-7 (§6.2): from r, w (the decay itself), k0, v (after the value residual), a, g to (GN(y) + bonus) * g.
+  // State: S[H][N key][N value] (the transpose of the official [value][key], so that values are contiguous).
+  virtual void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
+                    const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) = 0;
+
+  // out[i] = LN(x[rows[i]]), in the product type of `out`.
+  virtual void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) = 0;
+
+  // For each row: log softmax(W x)[target], the best token and its log-probability.  Logits are never stored.
+  virtual void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
+                          std::span<TokenScore> scores) = 0;
+};
+
+// A device with its memory: makes weights, which any of its Ops may use at once.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string device() const = 0;   // "cpu"
+  virtual std::string kernels() const = 0;  // "avx512bf16"
+  // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are packed.
+  // Throws std::runtime_error naming the tensor if a value is not finite.
+  virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) = 0;
+  virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
+  virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
+  virtual std::unique_ptr<Ops> open(int threads) = 0;
+  virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
+};
+
+// The CPU backend with the best kernel table this machine supports, or the one that DECIBAN_ISA names
+// (baseline | avx2 | avx512 | avx512bf16).  Throws for an unknown or unsupported one.
+DECIBAN_API std::unique_ptr<Backend> cpu_backend();
+DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
+DECIBAN_API std::vector<std::string> supported_isas();
+
+}  // namespace deciban

@@ -1,0 +1,327 @@
+#include "engine/packer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <list>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace deciban {
+namespace {
+
+constexpr std::size_t kWindow = 96;      // sequences a worker holds at once, started or waiting for a fork
+constexpr std::size_t kLogitTile = 32;   // rows of logits handed out together
+
+// A sequence in work.  It has read tokens [0, read).  A waiting item starts from a copy of its parent's state, taken
+// when the parent has read `fork` tokens, which the two have in common.
+struct Item {
+  std::size_t index = 0;
+  Sequence sequence;
+  std::size_t read = 0;
+  std::size_t slot = SIZE_MAX;  // SIZE_MAX: none yet
+  Item* parent = nullptr;
+  std::size_t fork = 0;
+  std::vector<Item*> children;  // waiting for this one
+  std::vector<TokenScore> scores;
+
+  // The last token needs no reading: nothing is scored after it.
+  std::size_t to_read() const { return sequence.tokens.size() - 1; }
+  // Where it must stop next: at its first fork, else at its end.
+  std::size_t limit() const {
+    std::size_t limit = to_read();
+    for (const Item* child : children) limit = std::min(limit, child->fork);
+    return limit;
+  }
+};
+
+// What workers share: the source and the sink, each used by one thread at a time.
+class Exchange {
+ public:
+  Exchange(SequenceSource& source, ScoreSink& sink, std::size_t vocabulary)
+      : source_(source), sink_(sink), vocabulary_(vocabulary), wants_rows_(sink.wants_rows()) {}
+
+  // Gives the next sequence that has something to compute; refuses bad ones and answers empty ones on the way.
+  // False at the end or when stopped.  A family (sequences that share a prefix with the one before) stays with the
+  // worker that has the one before, as long as that one asks in one go: see Worker::pull.
+  bool pull(std::size_t& index, Sequence& sequence) {
+    const std::lock_guard lock(source_mutex_);
+    while (!stopped_ && peek()) {
+      index = next_index_++;
+      sequence = pending_;
+      have_pending_ = false;
+      const std::string problem = problem_of(sequence);
+      if (!problem.empty()) {
+        fail(index, problem);
+      } else if (sequence.tokens.size() <= sequence.first) {
+        deliver(index, {});
+      } else {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Whether the next sequence continues a family.
+  bool family_continues() {
+    const std::lock_guard lock(source_mutex_);
+    return !stopped_ && peek() && pending_.shared > 1;
+  }
+
+  void deliver(std::size_t index, std::span<const TokenScore> scores) {
+    for (const TokenScore& score : scores) {
+      if (!std::isfinite(score.logprob) || !std::isfinite(score.best_logprob)) {
+        fail(index, fmt::format("the model's log-probability of scored token {} is not a finite number: its activations "
+                                "overflow in this format",
+                                &score - scores.data()));
+        return;
+      }
+    }
+    const std::lock_guard lock(sink_mutex_);
+    sink_.scored(index, scores);
+  }
+  void fail(std::size_t index, const std::string& reason) {
+    const std::lock_guard lock(sink_mutex_);
+    sink_.failed(index, reason);
+  }
+  bool wants_rows() const { return wants_rows_; }
+  void rows(std::size_t index, std::size_t position, const LogitRows& logits) {
+    const std::lock_guard lock(sink_mutex_);
+    sink_.rows(index, position, logits);
+  }
+
+  void stop(std::exception_ptr why) {
+    const std::lock_guard lock(source_mutex_);
+    if (!failure_) failure_ = why;
+    stopped_ = true;
+  }
+  bool stopped() const { return stopped_; }
+  std::exception_ptr failure() const { return failure_; }
+
+ private:
+  bool peek() {
+    if (!have_pending_ && !ended_) {
+      pending_ = {};
+      have_pending_ = source_.next(pending_);
+      ended_ = !have_pending_;
+    }
+    return have_pending_;
+  }
+  std::string problem_of(const Sequence& s) const {
+    if (s.first == 0) return "a sequence asks for a score of its first token, which has no context";
+    for (std::size_t i = 0; i < s.tokens.size(); ++i) {
+      if (s.tokens[i] < 0 || static_cast<std::size_t>(s.tokens[i]) >= vocabulary_) {
+        return fmt::format("token {} at position {} lies outside the model's vocabulary of {}", s.tokens[i], i,
+                           vocabulary_);
+      }
+    }
+    return {};
+  }
+
+  SequenceSource& source_;
+  ScoreSink& sink_;
+  const std::size_t vocabulary_;
+  const bool wants_rows_;
+  std::mutex source_mutex_, sink_mutex_;
+  Sequence pending_;
+  bool have_pending_ = false, ended_ = false;
+  std::size_t next_index_ = 0;
+  std::atomic<bool> stopped_{false};
+  std::exception_ptr failure_;
+};
+
+class Worker {
+ public:
+  Worker(Exchange& exchange, ChunkRunner& runner, std::size_t chunk_rows)
+      : exchange_(exchange), runner_(runner), chunk_rows_(chunk_rows) {
+    for (std::size_t slot = runner.slots(); slot-- > 0;) free_slots_.push_back(slot);
+  }
+
+  void run() {
+    while (!exchange_.stopped()) {
+      pull();
+      start_forks();
+      plan();
+      if (tokens_.empty()) {
+        if (items_.empty()) return;
+        drop_one_fork();  // every slot is held by a sequence that waits for a slot to fork into
+        continue;
+      }
+      scores_.resize(rows_.size());
+      runner_.run(tokens_, layout_, rows_, targets_, scores_);
+      collect();
+    }
+  }
+
+ private:
+  // Takes sequences until a chunk can be filled; families are taken whole, so that their forks are known in time.
+  void pull() {
+    std::size_t planned = 0;
+    for (const Item& item : items_) planned += item.to_read() - item.read;
+    while (items_.size() < kWindow && (planned < chunk_rows_ || exchange_.family_continues())) {
+      Item item;
+      if (!exchange_.pull(item.index, item.sequence)) return;
+      item.scores.reserve(item.sequence.tokens.size() - item.sequence.first);
+      planned += item.to_read();
+      items_.push_back(std::move(item));
+      join_family(items_.back());
+    }
+  }
+
+  // Makes `item` wait for a fork if the sequence before it is here and has not read past what they share.
+  void join_family(Item& item) {
+    const std::size_t shared = std::min(item.sequence.shared, item.sequence.tokens.size());
+    // The last shared token is read again: its output row is what scores the first token that is not shared.
+    const std::size_t fork = std::min(shared, item.sequence.first);
+    if (fork < 2 || item.index == 0) return;
+    for (Item& before : items_) {
+      if (before.index != item.index - 1) continue;
+      Item* parent = &before;
+      item.fork = std::min(fork - 1, before.to_read());
+      while (parent->parent != nullptr && parent->fork >= item.fork) parent = parent->parent;
+      if (parent->read > item.fork) return;
+      item.parent = parent;
+      parent->children.push_back(&item);
+      return;
+    }
+  }
+
+  // Copies states to children whose fork is reached, as far as there are slots.
+  void start_forks() {
+    for (Item& item : items_) {
+      if (item.slot == SIZE_MAX) continue;
+      for (std::size_t i = 0; i < item.children.size() && !free_slots_.empty();) {
+        Item& child = *item.children[i];
+        if (child.fork != item.read) {
+          ++i;
+          continue;
+        }
+        child.slot = take_slot();
+        child.read = child.fork;
+        child.parent = nullptr;
+        runner_.copy(item.slot, child.slot);
+        item.children.erase(item.children.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+    }
+    retire();
+  }
+
+  // Lays out the next chunk, the oldest sequences first.
+  void plan() {
+    tokens_.clear();
+    layout_.clear();
+    rows_.clear();
+    targets_.clear();
+    planned_.clear();
+    for (Item& item : items_) {
+      if (tokens_.size() == chunk_rows_) break;
+      if (item.parent != nullptr) continue;
+      const std::size_t count = std::min(item.limit() - item.read, chunk_rows_ - tokens_.size());
+      if (count == 0) continue;
+      if (item.slot == SIZE_MAX) {
+        if (free_slots_.empty()) continue;
+        item.slot = take_slot();
+        runner_.reset(item.slot);
+      }
+      layout_.push_back({tokens_.size(), count, item.slot});
+      planned_.push_back(&item);
+      for (std::size_t i = item.read; i < item.read + count; ++i) {
+        if (i + 1 >= item.sequence.first) {
+          rows_.push_back(tokens_.size());
+          targets_.push_back(item.sequence.tokens[i + 1]);
+        }
+        tokens_.push_back(item.sequence.tokens[i]);
+      }
+    }
+  }
+
+  // Hands the chunk's results to their sequences and moves them on.
+  void collect() {
+    std::size_t next = 0;
+    for (std::size_t p = 0; p < planned_.size(); ++p) {
+      Item& item = *planned_[p];
+      const std::size_t first = next, end = layout_[p].row + layout_[p].count;
+      while (next < rows_.size() && rows_[next] < end) item.scores.push_back(scores_[next++]);
+      if (exchange_.wants_rows()) {
+        std::size_t position = item.sequence.first + item.scores.size() - (next - first);
+        for (std::size_t i = first; i < next; i += kLogitTile) {
+          const std::size_t count = std::min(kLogitTile, next - i);
+          exchange_.rows(item.index, position, runner_.logits(i, count));
+          position += count;
+        }
+      }
+      item.read += layout_[p].count;
+    }
+    retire();
+  }
+
+  // Delivers finished sequences that nobody waits for.
+  void retire() {
+    for (auto item = items_.begin(); item != items_.end();) {
+      if (item->slot == SIZE_MAX || item->read < item->to_read() || !item->children.empty()) {
+        ++item;
+        continue;
+      }
+      exchange_.deliver(item->index, item->scores);
+      free_slots_.push_back(item->slot);
+      item = items_.erase(item);
+    }
+  }
+
+  // Gives up one pending fork: that sequence reads its prefix itself.
+  void drop_one_fork() {
+    for (Item& item : items_) {
+      if (item.children.empty()) continue;
+      item.children.back()->parent = nullptr;
+      item.children.pop_back();
+      retire();
+      return;
+    }
+    throw std::logic_error("packer: nothing can run");
+  }
+
+  std::size_t take_slot() {
+    const std::size_t slot = free_slots_.back();
+    free_slots_.pop_back();
+    return slot;
+  }
+
+  Exchange& exchange_;
+  ChunkRunner& runner_;
+  const std::size_t chunk_rows_;
+  std::list<Item> items_;  // in the source's order
+  std::vector<std::size_t> free_slots_;
+  // The chunk in work.
+  std::vector<Token> tokens_, targets_;
+  std::vector<Piece> layout_;
+  std::vector<std::size_t> rows_;
+  std::vector<TokenScore> scores_;
+  std::vector<Item*> planned_;
+};
+
+}  // namespace
+
+void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
+                  const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open) {
+  Exchange exchange(next, done, options.vocabulary);
+  const auto work = [&](std::size_t worker) {
+    try {
+      const std::unique_ptr<ChunkRunner> runner = open(worker);
+      Worker(exchange, *runner, options.chunk_rows).run();
+    } catch (...) {
+      exchange.stop(std::current_exception());
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t worker = 1; worker < options.workers; ++worker) threads.emplace_back(work, worker);
+  work(0);
+  threads.clear();  // joins
+  if (exchange.failure()) std::rethrow_exception(exchange.failure());
+}
+
+}  // namespace deciban

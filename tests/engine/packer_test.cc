@@ -1,0 +1,167 @@
+// The packer with a runner that computes nothing but checks everything: every state is the exact list of tokens read.
+#include "engine/packer.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <stdexcept>
+
+#include "tests/engine/scoring.h"
+
+namespace deciban {
+namespace {
+
+// A token's "log-probability": a hash of all tokens before it and itself, exact in a float.
+float expected(std::span<const Token> before, Token token) {
+  std::uint32_t h = 17;
+  for (const Token t : before) h = h * 31 + static_cast<std::uint32_t>(t);
+  return -static_cast<float>((h * 31 + static_cast<std::uint32_t>(token)) % 100003);
+}
+
+class HistoryRunner final : public ChunkRunner {
+ public:
+  HistoryRunner(std::size_t slots, std::atomic<std::size_t>& read, std::size_t most_rows)
+      : states_(slots), read_(read), most_rows_(most_rows) {}
+  std::size_t slots() const override { return states_.size(); }
+  void reset(std::size_t slot) override { states_.at(slot).clear(); }
+  void copy(std::size_t from, std::size_t to) override { states_.at(to) = states_.at(from); }
+  void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
+           std::span<const Token> targets, std::span<TokenScore> scores) override {
+    EXPECT_LE(tokens.size(), most_rows_);
+    EXPECT_FALSE(tokens.empty());
+    read_ += tokens.size();
+    std::size_t row = 0, next = 0;
+    std::vector<bool> used(states_.size());
+    for (const Piece& piece : layout) {
+      EXPECT_EQ(piece.row, row);
+      EXPECT_GT(piece.count, 0u);
+      EXPECT_FALSE(used.at(piece.slot));
+      used[piece.slot] = true;
+      for (std::size_t i = 0; i < piece.count; ++i, ++row) {
+        states_[piece.slot].push_back(tokens[row]);
+        if (next < rows.size() && rows[next] == row) {
+          scores[next] = {expected(states_[piece.slot], targets[next]), 0.0f, 0};
+          ++next;
+        }
+      }
+    }
+    EXPECT_EQ(row, tokens.size());
+    EXPECT_EQ(next, rows.size());
+  }
+  LogitRows logits(std::size_t, std::size_t) override { return {}; }
+
+ private:
+  std::vector<std::vector<Token>> states_;
+  std::atomic<std::size_t>& read_;
+  std::size_t most_rows_;
+};
+
+struct Result {
+  Collected got;
+  std::size_t read = 0;
+};
+
+Result pack(const std::vector<Sequence>& list, std::size_t workers, std::size_t rows, std::size_t slots) {
+  Result result;
+  std::atomic<std::size_t> read{0};
+  ListSource source(list);
+  score_packed(source, result.got, {workers, rows, 1000},
+               [&](std::size_t) { return std::make_unique<HistoryRunner>(slots, read, rows); });
+  result.read = read;
+  return result;
+}
+
+void check(const std::vector<Sequence>& list, const Collected& got) {
+  ASSERT_EQ(got.scores.size(), list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Sequence& s = list[i];
+    const auto& scores = got.scores.at(i);
+    ASSERT_EQ(scores.size(), s.tokens.size() > s.first ? s.tokens.size() - s.first : 0);
+    for (std::size_t p = 0; p < scores.size(); ++p) {
+      ASSERT_EQ(scores[p].logprob, expected(s.tokens.first(s.first + p), s.tokens[s.first + p]))
+          << "sequence " << i << ", position " << s.first + p;
+    }
+  }
+}
+
+TEST(Packer, EverySequenceOfAnyLengthIsReadInOrder) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::vector<Token>> texts(1 + random() % 40);
+    std::vector<Sequence> list;
+    for (auto& text : texts) {
+      text.resize(1 + random() % 80);
+      for (Token& t : text) t = static_cast<Token>(random() % 1000);
+      list.push_back({text, 1 + random() % text.size(), 0});
+    }
+    check(list, pack(list, 1 + random() % 3, 1 + random() % 50, 1 + random() % 8).got);
+  }
+}
+
+TEST(Packer, FamiliesGiveTheSameScoresWithAnyNumberOfSlots) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::vector<Token>> texts;
+    std::vector<Sequence> list;
+    std::vector<std::size_t> shared;
+    const std::size_t count = 1 + random() % 150;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::vector<Token> text;
+      std::size_t keep = 0;
+      if (i > 0 && random() % 4 != 0) {
+        keep = random() % (texts.back().size() + 1);
+        text.assign(texts.back().begin(), texts.back().begin() + static_cast<std::ptrdiff_t>(keep));
+      }
+      for (std::size_t more = random() % 20; more > 0 || text.empty(); more = more > 0 ? more - 1 : 0) {
+        text.push_back(static_cast<Token>(random() % 1000));
+      }
+      shared.push_back(keep);
+      texts.push_back(std::move(text));
+    }
+    for (std::size_t i = 0; i < count; ++i) list.push_back({texts[i], 1 + random() % texts[i].size(), shared[i]});
+    check(list, pack(list, 1 + random() % 2, 1 + random() % 40, 1 + random() % 6).got);
+  }
+}
+
+TEST(Packer, APrefixOfAFamilyIsReadOnce) {
+  // 20 questions of 100 tokens behind one prefix of 300, each with 4 endings of 5.
+  std::vector<std::vector<Token>> texts;
+  std::vector<Sequence> list;
+  std::mt19937 random(3);
+  const auto extend = [&](std::vector<Token> text, std::size_t count) {
+    while (count-- > 0) text.push_back(static_cast<Token>(random() % 1000));
+    return text;
+  };
+  const std::vector<Token> prefix = extend({}, 300);
+  for (int q = 0; q < 20; ++q) {
+    const std::vector<Token> question = extend(prefix, 100);
+    for (int e = 0; e < 4; ++e) texts.push_back(extend(question, 5));
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    list.push_back({texts[i], 400, i == 0 ? 0u : i % 4 == 0 ? 300u : 400u});
+  }
+  const Result result = pack(list, 1, 512, 32);
+  check(list, result.got);
+  // Each ending reads the last shared token again and not its own last one: 300 + 20 * 100 + 80 * 4, and little more.
+  EXPECT_LE(result.read, 300 + 20 * 101 + 80 * 5);
+}
+
+class ThrowingSink final : public ScoreSink {
+ public:
+  void scored(std::size_t, std::span<const TokenScore>) override { throw std::runtime_error("disk full"); }
+  void failed(std::size_t, const std::string&) override {}
+};
+
+TEST(Packer, WhatTheSinkThrowsEndsTheRun) {
+  const std::vector<Token> text = {1, 2, 3};
+  ListSource source(std::vector<Sequence>(50, Sequence{.tokens = text}));
+  ThrowingSink sink;
+  std::atomic<std::size_t> read{0};
+  EXPECT_THROW(score_packed(source, sink, {3, 10, 1000},
+                            [&](std::size_t) { return std::make_unique<HistoryRunner>(4, read, 10); }),
+               std::runtime_error);
+}
+
+}  // namespace
+}  // namespace deciban
