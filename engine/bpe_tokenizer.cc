@@ -243,7 +243,10 @@ void BpeTokenizer::fill_bytes(const TokenizerJson& json) {
       bytes_[id] = decoded(text);
     }
   }
-  for (const AddedToken& token : json.added_tokens) bytes_[token.id] = decoded(token.content);
+  // A token that is looked for in normalised text decodes to what was found there.
+  for (const AddedToken& token : json.added_tokens) {
+    bytes_[token.id] = decoded(token.normalized ? apply_normalizer(normalizer_, token.content) : token.content);
+  }
 }
 
 template <class Added, class OnPiece>
