@@ -3,63 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/engine/checkpoint_files.h"
+#include "tests/engine/error_of.h"
+#include "tests/engine/rwkv_compare.h"
+#include "tests/engine/tiny_rwkv.h"
 #include "tests/shared_data.h"
 
 namespace deciban {
 namespace {
 
+using namespace testing_files;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-bool unused_in_seven(std::string_view name) {
-  return name == "blocks.0.att.v0" || name == "blocks.0.att.v1" || name == "blocks.0.att.v2";
-}
-
-// What the engine makes of a decay; rounding of exp(-exp(…)) in f32 loses bits of the raw value that do not
-// matter.
-double effective_decay(float raw) {
-  return std::exp(-std::exp(static_cast<double>(raw)));
-}
-
-// Round to nearest even, as PyTorch does.
-float rounded_to_bf16(float value) {
-  auto bits = std::bit_cast<std::uint32_t>(value);
-  bits += 0x7fffu + ((bits >> 16) & 1u);
-  return std::bit_cast<float>(bits & 0xffff0000u);
-}
-
-// Every tensor of `expected` is in `actual`, with the same shape and values (`decay_tolerance` for time_decay
-// and time_first, which rwkv.cpp stores transformed).
-void expect_same(const Checkpoint& actual, const Checkpoint& expected, double decay_tolerance = 0) {
-  std::size_t compared = 0;
-  for (const StoredTensor& wanted : expected.tensors) {
-    const StoredTensor* found = actual.find(wanted.name);
-    if (!found && unused_in_seven(wanted.name)) continue;
-    ASSERT_NE(found, nullptr) << wanted.name;
-    ASSERT_EQ(found->shape, wanted.shape) << wanted.name;
-    const auto a = found->read_all(), b = wanted.read_all();
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      if (decay_tolerance > 0 && wanted.name.ends_with("time_decay")) {
-        ASSERT_NEAR(effective_decay(a[i]), effective_decay(b[i]), decay_tolerance) << wanted.name << " " << i;
-      } else if (decay_tolerance > 0 && wanted.name.ends_with("time_first")) {
-        ASSERT_NEAR(a[i], b[i], 1e-6 * (1 + std::abs(b[i]))) << wanted.name << " " << i;
-      } else {
-        ASSERT_EQ(a[i], found->encoding == Encoding::bf16 ? rounded_to_bf16(b[i]) : b[i])
-            << wanted.name << " " << i;
-      }
-    }
-    ++compared;
-  }
-  EXPECT_GT(compared, 20u);
-  EXPECT_LE(actual.tensors.size(), expected.tensors.size());
-  EXPECT_NO_THROW(rwkv_shape(actual));
-}
 
 struct Golden {
   const char* folder;
@@ -116,6 +74,74 @@ INSTANTIATE_TEST_SUITE_P(Golden, ConvertedFile,
                                            "rwkv7/rwkv7-f32.gguf", "rwkv7/rwkvcpp-fp16.bin",
                                            "rwkv7/rwkvcpp-fp32.bin", "rwkv7/web-rwkv-fp16.st"),
                          [](const auto& info) { return "File" + std::to_string(info.index); });
+
+TEST(Official, KeepsStatesOfStateTuning) {
+  for (const char* version : {"5.2", "6", "7"}) {
+    auto tensors = tiny_rwkv(version);
+    tensors.push_back(f32_tensor("blocks.1.att.time_state", {2, 2, 2}, {0, 1, 2, 3, 4, 5, 6, 7}));
+    const Checkpoint official = official_of(tensors);
+    EXPECT_NO_THROW(rwkv_shape(official));
+    EXPECT_EQ(official.at("blocks.1.att.time_state").read_all(),
+              (std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7}));
+  }
+}
+
+TEST(Official, UnitDimensionsMakeNoDifference) {
+  for (const char* version : {"4", "5.0", "5.1", "5.2", "6", "7"}) {
+    auto squeezed = tiny_rwkv(version);
+    for (WrittenTensor& tensor : squeezed) {
+      if (tensor.shape.size() == 3 && tensor.shape[0] == 1) tensor.shape = {tensor.shape[2]};
+    }
+    expect_same(official_of(squeezed), official_of(tiny_rwkv(version)));
+  }
+}
+
+TEST(Official, OneHeadKeepsItsDimension) {
+  TinyModel size;
+  size.heads = 1;
+  size.head_size = 4;
+  for (const char* version : {"5.2", "6", "7"}) {
+    const RwkvShape shape = rwkv_shape(official_of(tiny_rwkv(version, size)));
+    EXPECT_EQ(shape.heads, 1u);
+    EXPECT_EQ(shape.head_size, 4u);
+  }
+}
+
+TEST(Strangers, AreNamed) {
+  const auto refusal = [](const char* version, const char* extra) {
+    auto tensors = tiny_rwkv(version);
+    if (*extra) tensors.push_back(f32_tensor(extra, {1}, {1}));
+    return error_of([&] { rwkv_shape(official_of(tensors)); });
+  };
+  EXPECT_THAT(refusal("7", "blocks.0.ffn.s_emb.weight"), HasSubstr("RWKV-7a"));
+  EXPECT_THAT(refusal("7", "blocks.0.qkv.qq.weight"), HasSubstr("RWKV-7b"));
+  EXPECT_THAT(refusal("7", "blocks.0.ffn.enn.weight"), HasSubstr("RWKV-8"));
+  EXPECT_THAT(refusal("6", "blocks.0.att.time_maa_rkvw_w1"), HasSubstr("x060b"));
+  EXPECT_THAT(refusal("4", "head_q.weight"), HasSubstr("neo"));
+  EXPECT_THAT(refusal("4", "blocks.0.tiny_ln.weight"), HasSubstr("neo"));
+  EXPECT_THAT(refusal("4", "blocks.0.ffnPre.key.weight"), HasSubstr("neo"));
+  EXPECT_THAT(refusal("7", "blocks.1.att.new_thing"),
+              AllOf(HasSubstr("blocks.1.att.new_thing"), HasSubstr("rwkv7")));
+  EXPECT_THAT(refusal("4", "blocks.00.att.key.weight"), HasSubstr("not part of"));
+  const auto other = [](const char* name) {
+    return error_of([&] { official_of({f32_tensor(name, {1}, {1})}); });
+  };
+  EXPECT_THAT(other("model.layers.0.self_attn.q_proj.weight"), HasSubstr("transformer"));
+  EXPECT_THAT(other("gpt_neox.layers.0.attention.dense.weight"), HasSubstr("GPT-NeoX"));
+  EXPECT_THAT(other("transformer.h.0.attn.c_attn.weight"), HasSubstr("GPT-2"));
+  EXPECT_THAT(other("backbone.layers.0.mixer.D"), HasSubstr("Mamba"));
+  EXPECT_THAT(other("weight"), AllOf(HasSubstr("'weight'"), HasSubstr("RWKV-4, 5, 6")));
+  EXPECT_THAT(error_of([] { official_of({}); }), HasSubstr("holds no tensors"));
+}
+
+TEST(Strangers, GoldenTransformersAndExperiments) {
+  for (const char* path :
+       {"models/llama", "models/gptneox", "golden/rwkv/loader/real_251016_rosa_1bit_run.pth",
+        "golden/rwkv/loader/real_260123_reverse_L2_only_rwkv7.pth"}) {
+    DECIBAN_NEEDS_SHARED(path);
+    EXPECT_THAT(error_of([&] { official_rwkv(Checkpoint::open(shared(path))); }), HasSubstr("not RWKV"));
+  }
+}
 
 }  // namespace
 }  // namespace deciban
