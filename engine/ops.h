@@ -164,7 +164,7 @@ class Ops {
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
-  // State: aa, bb, pp, A floats each.
+  // State: aa, bb, pp and what pp lost to rounding, A floats each.
   virtual void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
                     Layout layout, StateView state, Tensor out) = 0;
 

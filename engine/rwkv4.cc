@@ -6,7 +6,7 @@
 namespace deciban {
 namespace {
 
-// State of a block: att h_prev [C], aa [A], bb [A], pp [A], ffn h_prev [C].
+// State of a block: att h_prev [C], aa [A], bb [A], pp [A], what pp lost to rounding [A], ffn h_prev [C].
 class Rwkv4 final : public RwkvNet {
  public:
   explicit Rwkv4(const RwkvLoader& loader) : shape_(loader.shape()), type_(loader.product_type()) {
@@ -28,11 +28,18 @@ class Rwkv4 final : public RwkvNet {
     }
   }
 
-  std::size_t state_floats() const override { return 2 * shape_.width + 3 * shape_.attention; }
+  std::size_t state_floats() const override { return 2 * shape_.width + 4 * shape_.attention; }
 
   void initial_state(std::size_t, std::span<float> state) const override {
     // The running exponent starts below everything; not at -inf, whose differences are NaN.
     for (std::size_t c = 0; c < shape_.attention; ++c) state[shape_.width + 2 * shape_.attention + c] = -1e30f;
+  }
+
+  std::vector<float> official_state(std::span<const float> state) const override {
+    std::vector<float> out(state.begin(), state.end());
+    const auto lost = out.begin() + static_cast<std::ptrdiff_t>(shape_.width + 3 * shape_.attention);
+    out.erase(lost, lost + static_cast<std::ptrdiff_t>(shape_.attention));
+    return out;
   }
 
   void block(Ops& ops, std::size_t i, const Chunk& chunk) const override {
@@ -52,7 +59,7 @@ class Rwkv4 final : public RwkvNet {
     ops.wkv4(r, k, v, *l.decay, *l.first, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});
     ops.release(mark);
-    l.channel_mix.run(ops, chunk, state.at(width + 3 * attention));
+    l.channel_mix.run(ops, chunk, state.at(width + 4 * attention));
   }
 
  private:

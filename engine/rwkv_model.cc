@@ -128,10 +128,7 @@ class Stream final : public ChunkRunner {
     if (parts_.net->needs_v_first()) chunk.v_first = ops_->allocate(tokens.size(), parts_.shape.attention);
     const Norm ln0 = parts_.ln0.view();
     ops_->embed(*parts_.embedding, tokens, &ln0, chunk.x);
-    for (std::size_t i = 0; i < parts_.shape.layers; ++i) {
-      chunk.state = state_.at(i * parts_.net->state_floats());
-      parts_.net->block(*ops_, i, chunk);
-    }
+    for (std::size_t i = 0; i < parts_.shape.layers; ++i) parts_.net->block(*ops_, i, chunk);
     return chunk.x;
   }
 

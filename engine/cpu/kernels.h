@@ -82,7 +82,7 @@ struct Wkv4Args {
   const float *r, *k, *v;
   std::size_t r_stride, k_stride, v_stride, rows;
   const float *w, *u;
-  float* state;  // aa, bb, pp: `channels_total` apart
+  float* state;  // aa, bb, pp, lost: `channels_total` apart
   std::size_t channels_total, channel_begin, channel_end;  // begin a multiple of 16
   void* out;
   bool out_bf16;

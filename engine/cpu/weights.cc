@@ -27,7 +27,8 @@ CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, WeightF
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format, inputs_, kernels.panel);
   pages_ = Pages(panels * bytes);
-  const int threads = omp_get_max_threads();
+  // Waking a team costs more than packing a small matrix.
+  const int threads = pages_.bytes() < (1 << 20) ? 1 : omp_get_max_threads();
   std::vector<std::vector<float>> rows(threads);
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;

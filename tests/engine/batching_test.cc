@@ -123,7 +123,13 @@ std::vector<std::tuple<std::string, std::string, std::string>> cases() {
   std::vector<std::tuple<std::string, std::string, std::string>> all;
   for (const std::string& isa : supported_isas()) {
     for (const char* model : {"rwkv4-small", "extra-rwkv5.0-small", "rwkv5.2-small", "rwkv6-small", "rwkv7-small"}) {
-      for (const char* mode : {"f32", "bf16", "bf16a", "f16"}) all.emplace_back(model, isa, mode);
+      for (const char* mode : {"f32", "bf16", "bf16a", "f16"}) {
+        // Products of every mode on every table; 5.0 shares all but its parameters' preparation with 5.2.
+        const bool narrow = std::string(mode) == "bf16" || std::string(mode) == "f16";
+        if (std::string(model) == "extra-rwkv5.0-small" && narrow) continue;
+        if (std::string(model) == "rwkv6-small" && narrow && isa != supported_isas().back()) continue;
+        all.emplace_back(model, isa, mode);
+      }
     }
   }
   return all;

@@ -9,8 +9,9 @@ namespace deciban {
 namespace {
 
 // The definition: the lowest rank, leftmost, one at a time.
-std::vector<Token> merge_by_definition(std::vector<Token> tokens,
-                                       const std::map<std::pair<Token, Token>, std::pair<std::uint32_t, Token>>& merges) {
+std::vector<Token> merge_by_definition(
+    std::vector<Token> tokens,
+    const std::map<std::pair<Token, Token>, std::pair<std::uint32_t, Token>>& merges) {
   while (true) {
     std::size_t best = tokens.size();
     std::uint32_t rank = ~0u;
@@ -36,7 +37,8 @@ TEST(MergeTable, EqualsTheDefinitionForShortAndLongPieces) {
     std::map<std::pair<Token, Token>, std::pair<std::uint32_t, Token>> merges;
     MergeTable table(40);
     for (std::uint32_t rank = 0; rank < 40; ++rank) {
-      const Token left = static_cast<Token>(random() % texts.size()), right = static_cast<Token>(random() % texts.size());
+      const Token left = static_cast<Token>(random() % texts.size()),
+                  right = static_cast<Token>(random() % texts.size());
       const std::string merged = texts[left] + texts[right];
       if (merged.size() > 12 || merges.contains({left, right})) continue;
       const auto [known, fresh] = ids.emplace(merged, static_cast<Token>(texts.size()));

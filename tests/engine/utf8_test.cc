@@ -19,10 +19,11 @@ TEST(Utf8, EveryScalarValueRoundTrips) {
 
 TEST(Utf8, FindsIllFormedSequences) {
   const std::string ascii(50, 'a');
-  for (const std::string bad : {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
-                                "\xF4\x90\x80\x80", "\xF5", "\xFF", "\xC3", "\xE4\xB8", "\xF0\x9F\x98"}) {
+  for (const std::string bad :
+       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
+        "\xF4\x90\x80\x80", "\xF5", "\xFF", "\xC3", "\xE4\xB8", "\xF0\x9F\x98"}) {
     EXPECT_EQ(first_invalid_utf8(ascii + bad + ascii), ascii.size()) << bad;
-    EXPECT_EQ(first_invalid_utf8("\xC3\xA4" + bad), 2u) << bad;
+    EXPECT_EQ(first_invalid_utf8(std::string("\xC3\xA4").append(bad)), 2u) << bad;
   }
   EXPECT_EQ(first_invalid_utf8(ascii + "\xF4\x8F\xBF\xBF"), ascii.size() + 4);
 }
@@ -36,9 +37,9 @@ TEST(Utf8, ReplacesMaximalSubparts) {
   };
   EXPECT_EQ(repair_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"), r(8, "A"));
   EXPECT_EQ(repair_utf8("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"), r(8, "A"));
-  EXPECT_EQ(repair_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"), r(5, "A" + r(2, "B")));
+  EXPECT_EQ(repair_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"), r(5, std::string("A").append(r(2, "B"))));
   EXPECT_EQ(repair_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41"), r(4, "A"));
-  EXPECT_EQ(repair_utf8("ä\xE4\xB8"), "ä" + r(1));
+  EXPECT_EQ(repair_utf8("ä\xE4\xB8"), std::string("ä").append(r(1)));
   EXPECT_EQ(repair_utf8(""), "");
 }
 

@@ -375,13 +375,25 @@ TEST_F(RunDirectoryTest, WhatCannotBeWrittenWholeIsNotWrittenAtAll) {
   EXPECT_EQ(read_records({run_}).size(), static_cast<std::size_t>(written) + 1);
 }
 
-// Mounts need privileges; the child makes them in a namespace of its own, so that nothing outlives it.
+// Mounts need privileges: the child takes them in namespaces of its own, so that nothing outlives it.
 constexpr int kCannotMount = 77;
 
+bool put(const char* file, const std::string& text) {
+  std::ofstream out(file);
+  return static_cast<bool>(out << text << std::flush);
+}
+
 bool mount_here(const fs::path& place, const char* options) {
-  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
-    return false;
-  return ::mount("tmpfs", place.c_str(), "tmpfs", 0, options) == 0;
+  if (const uid_t user = ::geteuid(); user != 0) {
+    const gid_t group = ::getegid();
+    if (::unshare(CLONE_NEWUSER) != 0 || !put("/proc/self/setgroups", "deny") ||
+        !put("/proc/self/uid_map", "0 " + std::to_string(user) + " 1") ||
+        !put("/proc/self/gid_map", "0 " + std::to_string(group) + " 1")) {
+      return false;
+    }
+  }
+  return ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("tmpfs", place.c_str(), "tmpfs", 0, options) == 0;
 }
 
 TEST_F(RunDirectoryTest, FullDisk) {

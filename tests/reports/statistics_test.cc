@@ -253,23 +253,31 @@ struct Population {
   double sigma, length, rho;
 };
 
+double true_ratio(const Population& population) {
+  return std::exp(population.sigma * population.sigma / 2 +
+                  population.rho * population.sigma * population.length);
+}
+
+void draw(const Population& population, Random& random, std::vector<RatioTerm>& corpus) {
+  const boost::math::normal normal;
+  for (RatioTerm& term : corpus) {
+    const double length = boost::math::quantile(normal, random.unit() + 0x1p-54);
+    const double own = boost::math::quantile(normal, random.unit() + 0x1p-54);
+    const double ratio = population.rho * length + std::sqrt(1 - population.rho * population.rho) * own;
+    term.denominator = std::exp(population.length * length);
+    term.numerator = term.denominator * std::exp(population.sigma * ratio);
+  }
+}
+
 // Share of intervals that hold the population's ratio, of `trials` corpora of `documents` documents.
 double coverage(const Population& population, std::size_t documents, int trials, int resamples,
                 IntervalMethod method) {
-  const double truth = std::exp(population.sigma * population.sigma / 2 +
-                                population.rho * population.sigma * population.length);
-  const boost::math::normal normal;
+  const double truth = true_ratio(population);
   Random random(20260401);
   std::vector<RatioTerm> corpus(documents);
   int held = 0;
   for (int trial = 0; trial < trials; ++trial) {
-    for (RatioTerm& term : corpus) {
-      const double length = boost::math::quantile(normal, random.unit() + 0x1p-54);
-      const double own = boost::math::quantile(normal, random.unit() + 0x1p-54);
-      const double ratio = population.rho * length + std::sqrt(1 - population.rho * population.rho) * own;
-      term.denominator = std::exp(population.length * length);
-      term.numerator = term.denominator * std::exp(population.sigma * ratio);
-    }
+    draw(population, random, corpus);
     const Interval interval = *ratio_estimate(corpus, 0.95, random.next(), resamples, method).interval;
     held += interval.low <= truth && truth <= interval.high;
   }
@@ -303,6 +311,36 @@ TEST(StatisticsCoverage, IntervalsHoldWhatTheyPromise) {
         EXPECT_LE(held, 96.5 + noise) << documents;
       }
     }
+  }
+}
+
+// Several small corpora: macro average and pooled ratio (of which the truth is weighted by the lengths'
+// means).
+TEST(StatisticsCoverage, StrataHoldWhatTheyPromise) {
+  const int trials = std::getenv("DECIBAN_LONG") ? 10000 : 1500;
+  const double noise = 3 * 100 * std::sqrt(0.06 * 0.94 / trials);
+  const std::vector<Population> populations{{1, 0.5, 0}, {0.3, 0.7, 0}, {0.7, 0.3, -0.3}, {1, 0, 0}};
+  double macro_truth = 0, numerators = 0, denominators = 0;
+  for (const Population& population : populations) {
+    const double length = std::exp(population.length * population.length / 2);
+    macro_truth += true_ratio(population) / static_cast<double>(populations.size());
+    numerators += true_ratio(population) * length;
+    denominators += length;
+  }
+  const double pooled_truth = numerators / denominators;
+  Random random(7);
+  std::vector<std::vector<RatioTerm>> corpora(populations.size(), std::vector<RatioTerm>(30));
+  int macro_held = 0, pooled_held = 0;
+  for (int trial = 0; trial < trials; ++trial) {
+    for (std::size_t c = 0; c < corpora.size(); ++c) draw(populations[c], random, corpora[c]);
+    const Interval macro = *macro_estimate(corpora, 0.95, random.next(), 600).interval;
+    const Interval pooled = *pooled_estimate(corpora, 0.95, random.next(), 600).interval;
+    macro_held += macro.low <= macro_truth && macro_truth <= macro.high;
+    pooled_held += pooled.low <= pooled_truth && pooled_truth <= pooled.high;
+  }
+  for (const int held : {macro_held, pooled_held}) {
+    EXPECT_GE(100.0 * held / trials, 92.0 - noise);
+    EXPECT_LE(100.0 * held / trials, 96.5 + noise);
   }
 }
 
