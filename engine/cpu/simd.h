@@ -60,7 +60,9 @@ inline I to_int(V a) { return _mm512_cvtps_epi32(a); }  // to nearest
 // Lane by lane: acc + the four products of x's unsigned and w's signed bytes.
 inline I dot4(I acc, I x, I w) {
 #if defined(__AVX512VNNI__)
-  return _mm512_dpbusd_epi32(acc, x, w);
+  // By hand: GCC 12 copies and stores the accumulator at every use of the intrinsic.
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+  return acc;
 #else
   const I even = _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
   const I odd = _mm512_madd_epi16(_mm512_srli_epi16(x, 8), _mm512_srai_epi16(w, 8));
