@@ -7,25 +7,17 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "engine/rwkv_names.h"
-#include "tests/engine/checkpoint_files.h"
+#include "tests/engine/rwkv_conversions.h"
 
 namespace deciban::testing_files {
 
 inline bool unused_in_seven(std::string_view name) {
   return name == "blocks.0.att.v0" || name == "blocks.0.att.v1" || name == "blocks.0.att.v2";
-}
-
-// What the engine makes of a decay; rounding of exp(-exp(…)) in f32 loses bits of the raw value that do not
-// matter.
-inline double effective_decay(float raw) {
-  return std::exp(-std::exp(static_cast<double>(raw)));
 }
 
 // Round to nearest even, as PyTorch does.
@@ -60,25 +52,6 @@ inline void expect_same(const Checkpoint& actual, const Checkpoint& expected, do
   EXPECT_GT(compared, 20u);
   EXPECT_LE(actual.tensors.size(), expected.tensors.size());
   EXPECT_NO_THROW(rwkv_shape(actual));
-}
-
-inline WrittenTensor written(const StoredTensor& tensor, std::string name) {
-  return f32_tensor(std::move(name), tensor.shape, tensor.read_all());
-}
-inline WrittenTensor turned(const StoredTensor& tensor, std::string name) {
-  return written(tensor.transposed(), std::move(name));
-}
-
-// "blocks.3.att.key.weight" → 3, "att.key.weight"; top-level names have no block.
-inline std::pair<std::optional<std::size_t>, std::string> parts(const std::string& name) {
-  if (name.rfind("blocks.", 0) != 0) return {std::nullopt, name};
-  const std::size_t dot = name.find('.', 7);
-  return {std::stoul(name.substr(7, dot - 7)), name.substr(dot + 1)};
-}
-
-inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const std::size_t at = text.find(from);
-  return at == std::string::npos ? text : text.replace(at, from.size(), to);
 }
 
 inline Checkpoint official_of(const std::vector<WrittenTensor>& tensors) {
