@@ -207,6 +207,26 @@ std::vector<Cell> row(const TableModel& model, const std::string& corpus, const 
   return cells;
 }
 
+// What of the compressors' files is container and not data: without it nothing could be unpacked, so it
+// counts.
+std::string header_note(std::span<const Record> records, std::span<const TableModel> models) {
+  std::string text;
+  for (const TableModel& model : models) {
+    if (!is_compressor(model.label) || model.windowing == kSolidArchive) continue;
+    double headers = 0, files = 0;
+    for (const Record& record : records) {
+      const auto measure = record.measures.find("header_bytes");
+      if (record.model != model.label || measure == record.measures.end()) continue;
+      headers += measure->second.sum;
+      ++files;
+    }
+    if (files > 0) text += fmt::format("{}{} {:.0f}", text.empty() ? "" : ", ", model.label, headers / files);
+  }
+  return text.empty()
+             ? ""
+             : fmt::format("file headers are counted; bytes of them in each document's file: {}", text);
+}
+
 bool all_equal(const Table& table, std::size_t column) {
   return std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& cells) {
     return cells[column].text == table.rows.front()[column].text;
@@ -301,6 +321,7 @@ Table compression_table(std::span<const Record> records, std::span<const TableMo
   if (unscored) table.notes.push_back("charged: bits/byte with the unscored bytes at 8 bits each");
   if (solid)
     table.notes.push_back("solid: all documents of a corpus in one archive; one figure, so no interval");
+  if (const std::string note = header_note(records, models); !note.empty()) table.notes.push_back(note);
   return table;
 }
 
