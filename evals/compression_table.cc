@@ -278,6 +278,14 @@ Table compression_table(std::span<const Record> records, std::span<const TableMo
     if (record.task != "compression") continue;
     index[row_key(record.model, record.windowing)][record.corpus].push_back(&record);
   }
+  // Resampling picks documents by their place: in the order they happened to be scored in, the interval of a
+  // run finished in two sittings would not be that of the same run finished at once.
+  for (auto& [model, corpora_of_model] : index) {
+    for (auto& [corpus, of_corpus] : corpora_of_model) {
+      std::stable_sort(of_corpus.begin(), of_corpus.end(),
+                       [](const Record* a, const Record* b) { return a->document < b->document; });
+    }
+  }
   Table table;
   table.columns = columns();
   bool few = false, solid = false;

@@ -23,6 +23,7 @@ TEST(ShortNames, GetFoldersWhereTheyClash) {
   EXPECT_THAT(names({"a/x/cs.json", "b/x/cs.json"}), ElementsAre("a/x/cs", "b/x/cs"));
   EXPECT_THAT(names({"cs.json", "cs.json"}), ElementsAre("cs", "cs#2"));
   EXPECT_THAT(names({"random:rwkv7-0.1b"}), ElementsAre("random:rwkv7-0.1b"));
+  EXPECT_THAT(names({"a/rwkv7-0.1b", "b/rwkv7-0.1b"}), ElementsAre("a/rwkv7-0.1b", "b/rwkv7-0.1b"));
 }
 
 }  // namespace
