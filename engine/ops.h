@@ -151,18 +151,22 @@ class Ops {
   virtual void copy_state(StateView state, std::size_t floats, std::size_t from, std::size_t to) = 0;
   // Brings rows [row, row + count) of a tensor to the host as f32, `columns` apart.
   virtual void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) = 0;
+  // The reverse: fills rows [row, row + count) from values `columns` apart, rounded to nearest even where the tensor is
+  // bf16, and zeros their padding.
+  virtual void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) = 0;
 
   // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
   virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
 
   // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the others the row
   // before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's last h.  If wanted,
-  // h and h_prev themselves are written too (f32).
+  // h and h_prev themselves are written too (f32).  C must be a multiple of 16, at most 8 mixes.
   virtual void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
                         std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h = nullptr,
                         Tensor* h_prev = nullptr) = 0;
 
-  // y[i] = epilogue(W x[i]).  x f32 or bf16 (i8 activations are made of f32 ones here); y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
+  // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16 where W is
+  // bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.

@@ -1,6 +1,7 @@
 #include "engine/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -65,6 +66,21 @@ class CpuOps final : public Ops {
         const std::uint32_t bits = static_cast<std::uint32_t>(narrow[c]) << 16;
         std::memcpy(out + r * tensor.columns + c, &bits, 4);
       }
+    }
+  }
+  void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override {
+    for (std::size_t r = 0; r < count; ++r) {
+      const float* from = values + r * tensor.columns;
+      std::byte* to = at(tensor, row + r);
+      if (is_bf16(tensor)) {
+        for (std::size_t c = 0; c < tensor.columns; ++c) {
+          const auto bits = std::bit_cast<std::uint32_t>(from[c]);
+          reinterpret_cast<std::uint16_t*>(to)[c] = static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        }
+      } else {
+        std::memcpy(to, from, tensor.columns * 4);
+      }
+      std::memset(at(tensor, row + r, tensor.columns), 0, (tensor.stride - tensor.columns) * (is_bf16(tensor) ? 2 : 4));
     }
   }
 
@@ -192,6 +208,7 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
   if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
     throw std::logic_error("linear: shapes do not fit");
   }
+  if (is_bf16(x) && w.format() != WeightFormat::bf16) throw std::logic_error("linear: bf16 inputs need bf16 weights");
   const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
   const std::size_t row_split = row_parts(panels, x.rows);
   const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
