@@ -15,6 +15,7 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 if(DECIBAN_TESTS)
   find_package(GTest 1.12 REQUIRED)
+  pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)  # the servers that tests download from
 endif()
 if(DECIBAN_BENCHMARKS)
   find_package(benchmark 1.7 REQUIRED)

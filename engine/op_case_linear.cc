@@ -143,7 +143,7 @@ class LinearProblem::Run final : public OpRun {
  public:
   Run(const LinearProblem& p, Backend& backend, Ops& ops) : p_(p), ops_(ops) {
     const OpCase& c = p.c_;
-    w_ = backend.matrix(stored_matrix(p.w_, c.outputs, c.inputs, c.has(kTransposed)), c.mode.weights);
+    w_ = backend.matrix(stored_matrix(p.w_, c.outputs, c.inputs, c.has(kTransposed)), c.mode);
     x_ = upload(ops, p.x_, c.rows, c.inputs, c.mode.activations);
     y_ = ops.allocate(c.rows, c.outputs, c.has(kNarrow) ? Tensor::Type::bf16 : Tensor::Type::f32);
     epilogue_.act = c.act;
@@ -251,7 +251,7 @@ class HeadProblem final : public OpProblem {
 class HeadProblem::Run final : public OpRun {
  public:
   Run(const HeadProblem& p, Backend& backend, Ops& ops) : p_(p), ops_(ops), scores_(p.c_.rows) {
-    w_ = backend.matrix(stored_matrix(p.w_, p.c_.outputs, p.c_.inputs), p.c_.mode.weights);
+    w_ = backend.matrix(stored_matrix(p.w_, p.c_.outputs, p.c_.inputs), p.c_.mode);
     x_ = upload(ops, p.x_, p.c_.rows, p.c_.inputs, p.c_.mode.activations);
   }
   void reset() override {}

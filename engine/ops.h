@@ -18,9 +18,11 @@
 
 namespace deciban {
 
-// What a matrix product's weights are kept as and what its inputs are rounded to; sums are always f32.
-enum class WeightFormat { f32, bf16, f16 };
-enum class ActivationFormat { f32, bf16 };
+// What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by i8).
+// i8 weights have one scale per output; i8 activations one per token, found when a product reads its input (symmetric,
+// to nearest), and products of two i8 operands are summed exactly in i32.
+enum class WeightFormat { f32, bf16, f16, i8 };
+enum class ActivationFormat { f32, bf16, i8 };
 
 struct NumericMode {
   WeightFormat weights = WeightFormat::f32;
@@ -163,7 +165,8 @@ class Ops {
                         std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h = nullptr,
                         Tensor* h_prev = nullptr) = 0;
 
-  // y[i] = epilogue(W x[i]).  x f32, or bf16 where W is bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
+  // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16 where W is
+  // bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
@@ -197,7 +200,7 @@ class Backend {
   virtual std::string kernels() const = 0;  // "avx512bf16"
   // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are packed.
   // Throws std::runtime_error naming the tensor if a value is not finite.
-  virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) = 0;
+  virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;

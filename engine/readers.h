@@ -10,12 +10,12 @@ namespace deciban {
 
 // PyTorch's zip format: dictionaries of tensors and parameters, plain or one level down ("state_dict",
 // "model").
-Checkpoint read_torch_file(const FileBytes& file);
-Checkpoint read_safetensors(const FileBytes& file);
+DECIBAN_API Checkpoint read_torch_file(const FileBytes& file);
+DECIBAN_API Checkpoint read_safetensors(const FileBytes& file);
 // rwkv.cpp's ggmf files, versions 100 and 101.
-Checkpoint read_rwkvcpp_file(const FileBytes& file);
+DECIBAN_API Checkpoint read_rwkvcpp_file(const FileBytes& file);
 // GGUF, versions 2 and 3.
-Checkpoint read_gguf_file(const FileBytes& file);
+DECIBAN_API Checkpoint read_gguf_file(const FileBytes& file);
 
 // Chooses the reader by the first bytes of the file.
 DECIBAN_API Checkpoint read_checkpoint(const FileBytes& file);

@@ -30,6 +30,20 @@ void check_tokens(const ModelInfo& model, std::span<const Token> tokens) {
 
 }  // namespace
 
+void set_document(Record& record, const Corpus& corpus, const Document& document) {
+  constexpr const char* kFields[] = {"category", "source"};
+  record.corpus = corpus.name;
+  record.document = document.id;
+  record.labels.erase("published");
+  if (!document.published.empty()) record.labels["published"] = document.published;
+  for (const char* name : kFields) {
+    record.labels.erase(name);
+    if (!document.fields.is_object()) continue;
+    const auto field = document.fields.find(name);
+    if (field != document.fields.end() && field->is_string()) record.labels[name] = field->get<std::string>();
+  }
+}
+
 std::uint32_t TokenBytes::of(Token token) {
   const auto i = static_cast<std::size_t>(token);
   if (i >= known_.size()) known_.resize(i + 1, kUnknown);

@@ -26,6 +26,9 @@ class TokenBytes {
   std::vector<std::uint32_t> known_;
 };
 
+// Names the document in a record: corpus, id, and its labels (when published, category, source).
+void set_document(Record& record, const Corpus& corpus, const Document& document);
+
 // Not copied while in flight: the model holds spans of its windows.
 class DocumentRun {
  public:

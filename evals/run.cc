@@ -61,32 +61,13 @@ class TimeShare {
   double each_ = 0;  // seconds given to each token in flight since the start
 };
 
-std::string text_field(const nlohmann::json& fields, const char* name) {
-  if (!fields.is_object() || !fields.contains(name) || !fields[name].is_string()) return {};
-  return fields[name].get<std::string>();
-}
-
 std::string model_name(const ModelInfo& info, const RunOptions& options) {
   return options.label.empty() ? info.name : options.label;
 }
 
-constexpr const char* kLabelFields[] = {"category", "source"};
-
-void set_document(Record& record, const Place& place) {
-  const Document& source = place.source();
-  record.corpus = place.corpus->name;
-  record.document = source.id;
-  for (const char* label : {"published", "category", "source"}) record.labels.erase(label);
-  if (!source.published.empty()) record.labels["published"] = source.published;
-  for (const char* label : kLabelFields) {
-    if (std::string text = text_field(source.fields, label); !text.empty())
-      record.labels[label] = std::move(text);
-  }
-}
-
 // The result of a document for another one with the same text, which costs no time.
 Record copied_record(Record record, const Place& twin) {
-  set_document(record, twin);
+  set_document(record, *twin.corpus, twin.source());
   record.seconds = 0;
   return record;
 }
@@ -298,7 +279,7 @@ class Feed : public SequenceSource, public ScoreSink {
     record.windowing = options_.windowing.name();
     record.labels = {{"mode", model_.info().format},
                      {"start", run_identity(model_.info(), *item.task, options_).start_token}};
-    set_document(record, item.place);
+    set_document(record, *item.place.corpus, item.place.source());
     return record;
   }
 

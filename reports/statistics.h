@@ -33,7 +33,8 @@ inline constexpr std::size_t kMinDocumentsForInterval = 10;
 // Phi(-sqrt(n / (n - strata)) t(a/2; n - strata)) (Hesterberg 2015, What Teachers Should Know about the
 // Bootstrap, The American Statistician 69:371-386).  The default, since it alone keeps its promise for few
 // documents with skewed ratios: see the coverage table in tests/reports/statistics_test.cc.  Where too many
-// resamples have no spread to divide by, bca takes its place.
+// resamples have no spread to divide by, bca takes its place.  Where lengths are as skewed as ratios (both
+// lognormal with sigma 1, independent), 95 % intervals of 200 documents hold about 93 %.
 //
 // bca: bias-corrected and accelerated percentiles (Efron 1987, Better Bootstrap Confidence Intervals, JASA
 // 82:171-185), as SciPy's scipy.stats.bootstrap computes them.

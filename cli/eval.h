@@ -1,0 +1,27 @@
+// deciban eval: models × tasks × corpora → records and the table made of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+
+namespace deciban {
+
+// The command's options, as words.
+struct EvalOptions {
+  std::vector<std::string> models, labels, corpora;
+  std::vector<std::string> tasks{"compression"};
+  std::string output, device = "auto", mode = "auto", tokenizer = "auto", batch = "auto";
+  std::string window = "auto", start = "bos", limit = "all", shard = "auto";
+  int threads = 0;
+  std::uint64_t seed = 1;
+  bool token_scores = false, dry_run = false, no_compressors = false;
+};
+
+// Returns the exit code.  Throws std::invalid_argument for options that make no sense, std::runtime_error for
+// what fails; records made until then are kept.
+int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console);
+
+}  // namespace deciban

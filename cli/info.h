@@ -1,0 +1,16 @@
+// deciban info: what is known of this machine, a model, a corpus, a run or a file of ours.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "engine/lm.h"
+
+namespace deciban {
+
+// Without subjects the machine.  A subject is a model (as for eval -m), a run's directory, a file of records
+// or of token scores (printed as JSON Lines).  Returns the exit code; throws as eval().
+int info(const std::vector<std::string>& subjects, const ModelOptions& options, const Console& console);
+
+}  // namespace deciban

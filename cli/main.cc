@@ -1,0 +1,317 @@
+// deciban: words to calls, exceptions to messages and exit codes.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "cli/eval.h"
+#include "cli/fetch.h"
+#include "cli/help_page.h"
+#include "cli/info.h"
+#include "cli/suggest.h"
+#include "cli/verify_published.h"
+#include "deciban_version.h"
+
+namespace deciban {
+namespace {
+
+// What the user typed wrong: becomes exit code 2 with a hint at --help.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Command {
+  CLI::App* app = nullptr;
+  std::string usage;
+  std::vector<std::string> examples;
+  std::function<int(const Console&)> run;
+};
+
+struct Arguments {
+  CommonOptions common;
+  EvalOptions eval;
+  ModelOptions info_model;
+  VerifyOptions verify;
+  std::vector<std::string> subjects;
+  std::string source, fetch_output;
+};
+
+void add_common(CLI::App* app, CommonOptions& common) {
+  const std::string group = "everywhere";
+  app->add_option("--format", common.format, "table, md, csv, json or jsonl")
+      ->type_name("FORMAT")
+      ->group(group);
+  app->add_option("--export", common.export_file, "also write the table to FILE (.md .csv .json .jsonl)")
+      ->type_name("FILE")
+      ->group(group);
+  app->add_option("--color", common.color, "auto, always or never")->type_name("WHEN")->group(group);
+  app->add_flag("-q,--quiet", common.quiet, "only results, warnings and errors")->group(group);
+  app->add_flag("-v,--verbose", common.verbose, "say more on the way")->group(group);
+  app->set_help_flag("-h,--help", "this text")->group(group);
+}
+
+void add_model_options(CLI::App* app, std::string& device, std::string& mode, std::string& tokenizer,
+                       int& threads) {
+  const std::string group = "model";
+  app->add_option("--device", device, "auto or cpu")->type_name("DEVICE")->group(group);
+  app->add_option("--mode", mode,
+                  "numbers of weights and activations: auto, f32, bf16 (bf16 weights), bf16a (both), f16")
+      ->type_name("MODE")
+      ->group(group);
+  app->add_option("--tokenizer", tokenizer, "vocabulary or tokenizer.json; auto looks beside the model")
+      ->type_name("FILE")
+      ->group(group);
+  app->add_option("--threads", threads, "0: all that the process may use")->type_name("N")->group(group);
+}
+
+void add_eval(CLI::App* app, EvalOptions& options) {
+  app->add_option("-m,--model", options.models,
+                  "checkpoint (.pth, .safetensors, folder …) or random:rwkv7-0.1b")
+      ->type_name("MODEL…")
+      ->group("what");
+  app->add_option("-c,--corpus", options.corpora,
+                  "JSON list of texts, JSON Lines, folder of texts, or a text")
+      ->type_name("CORPUS…")
+      ->group("what");
+  app->add_option("-t,--task", options.tasks, "compression")
+      ->delimiter(',')
+      ->type_name("TASK")
+      ->group("what");
+  app->add_option("-o,--output", options.output,
+                  "directory of the records; a run that is there is gone on with (default runs/DATE-MODEL)")
+      ->type_name("DIR")
+      ->group("what");
+  app->add_option("--label", options.labels, "name of each model in table and records")
+      ->type_name("NAME…")
+      ->group("what");
+  add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
+  app->add_option("--batch", options.batch, "tokens computed together: auto or a number")
+      ->type_name("TOKENS")
+      ->group("model");
+  app->add_option(
+         "--window", options.window,
+         "whole, tokens:N[:OVERLAP], bytes:N[:OVERLAP], uncheatable:N, uncheatable2:N; auto: whole where "
+         "the model can")
+      ->type_name("WINDOW")
+      ->group("how");
+  app->add_option("--start", options.start,
+                  "what a text follows: bos (the model's separator), none or a token's id")
+      ->type_name("START")
+      ->group("how");
+  app->add_option("--limit", options.limit, "only the first N or N% of each corpus")
+      ->type_name("N")
+      ->group("how");
+  app->add_option("--shard", options.shard, "the I-th of N parts; auto asks Slurm, OpenMPI and PMI; off")
+      ->type_name("I/N")
+      ->group("how");
+  app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
+  app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
+      ->group("how");
+  app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz and zstd")
+      ->group("how");
+  app->add_flag("--dry-run", options.dry_run, "only read, tokenise and count")->group("how");
+}
+
+// "-m, --model MODEL…"
+std::string words_of(const CLI::Option* option) {
+  std::string words;
+  for (const std::string& name : option->get_snames()) words += (words.empty() ? "-" : ", -") + name;
+  for (const std::string& name : option->get_lnames()) {
+    words += (words.empty() ? "    --" : ", --") + name;
+  }
+  if (words.empty()) return option->get_type_name();
+  if (option->get_items_expected_max() > 0) words += " " + option->get_type_name();
+  return words;
+}
+
+std::string help_of(const Command& command) {
+  HelpPage page;
+  page.usage = "usage: " + command.usage;
+  page.description = command.app->get_description();
+  for (const CLI::Option* option : command.app->get_options()) {
+    const std::string& title = option->get_group();
+    auto group = std::find_if(page.groups.begin(), page.groups.end(),
+                              [&](const HelpGroup& g) { return g.title == title; });
+    if (group == page.groups.end()) group = page.groups.insert(page.groups.end(), {title, {}});
+    group->entries.push_back({words_of(option), option->get_description()});
+  }
+  // What every command has comes last.
+  std::stable_partition(page.groups.begin(), page.groups.end(),
+                        [](const HelpGroup& g) { return g.title != "everywhere"; });
+  page.examples = command.examples;
+  return render(page);
+}
+
+std::string overview(const std::map<std::string, Command>& commands, const std::vector<std::string>& order) {
+  HelpPage page;
+  page.usage = "usage: deciban COMMAND [OPTION…]";
+  page.description =
+      "Measures language models by the log-probabilities they give to real texts: bits per byte, with their "
+      "uncertainty, beside xz and zstd.";
+  HelpGroup group{"commands", {}};
+  for (const std::string& name : order)
+    group.entries.push_back({name, commands.at(name).app->get_description()});
+  page.groups = {group,
+                 {"everywhere",
+                  {{"-h, --help", "of deciban, or of a command: deciban eval --help"},
+                   {"    --version", "version and commit"}}}};
+  page.examples = {"deciban eval -m rwkv7.pth -c texts.json        score texts with a model",
+                   "deciban eval -m random:rwkv7-0.1b -c texts/     without weights, for its speed",
+                   "deciban info rwkv7.pth                          what is in a checkpoint"};
+  return render(page);
+}
+
+std::vector<std::string> flags_of(const CLI::App& app) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
+  }
+  return flags;
+}
+
+void parse(CLI::App& app, std::vector<std::string> words) {
+  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ExtrasError&) {
+    std::string word = app.remaining().front();
+    for (const std::string& extra : app.remaining()) {
+      if (extra.starts_with("-")) {
+        word = extra.substr(0, extra.find('='));
+        break;
+      }
+    }
+    if (!word.starts_with("-")) throw UsageError(fmt::format("unexpected '{}'", word));
+    throw UsageError(fmt::format("unknown option '{}'{}", word, did_you_mean(word, flags_of(app))));
+  } catch (const CLI::CallForHelp&) {
+    throw;
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(error.what());
+  }
+}
+
+int run_command(int argc, char** argv) {
+  Arguments arguments;
+  std::map<std::string, Command> commands;
+  const std::vector<std::string> order{"eval", "info", "fetch", "verify-published"};
+  std::vector<std::unique_ptr<CLI::App>> apps;
+  const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
+                       std::vector<std::string> examples) -> Command& {
+    apps.push_back(std::make_unique<CLI::App>(description, name));
+    commands[name] = {apps.back().get(), "deciban " + name + " " + usage, std::move(examples), {}};
+    return commands[name];
+  };
+  const std::vector<std::string> typed(argv, argv + argc);
+
+  Command& eval_command =
+      add("eval", "score texts with models: bits per byte of each", "-m MODEL… -c CORPUS… [OPTION…]",
+          {"deciban eval -m rwkv7-0.1b.pth -c arxiv_cs.json -o runs/cs",
+           "deciban eval -m new.pth -m old.pth -c texts/ --format md --export result.md",
+           "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json"});
+  add_eval(eval_command.app, arguments.eval);
+  eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
+
+  Command& info_command =
+      add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
+          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info runs/cs/scores.bin | head -n 1"});
+  info_command.app
+      ->add_option("subject", arguments.subjects, "a model, a directory of records, or a file of either")
+      ->type_name("SUBJECT…")
+      ->group("what");
+  add_model_options(info_command.app, arguments.info_model.device, arguments.info_model.format,
+                    arguments.info_model.tokenizer, arguments.info_model.threads);
+  info_command.run = [&](const Console& console) {
+    return info(arguments.subjects, arguments.info_model, console);
+  };
+
+  Command& fetch_command = add("fetch", "download what evaluations need; the only command that does",
+                               "SOURCE [OPTION…]", {"deciban fetch vocab:world"});
+  fetch_command.app
+      ->add_option("source", arguments.source, "vocab:world: the vocabulary of RWKV World models")
+      ->type_name("SOURCE")
+      ->group("what");
+  fetch_command.app
+      ->add_option("-o,--output", arguments.fetch_output, "where to put it; default: where models look")
+      ->type_name("FILE")
+      ->group("what");
+  fetch_command.run = [&](const Console& console) {
+    return fetch(arguments.source, arguments.fetch_output, console);
+  };
+
+  Command& verify_command =
+      add("verify-published", "compare with scores that others published", "[-m MODEL… -c CORPUS…] [OPTION…]",
+          {"deciban verify-published", "deciban verify-published -m rwkv7-g1g-1.5b.pth -c arxiv_cs.json"});
+  verify_command.app->add_option("-m,--model", arguments.verify.models, "a published checkpoint")
+      ->type_name("MODEL…")
+      ->group("what");
+  verify_command.app
+      ->add_option("-c,--corpus", arguments.verify.corpora, "a published corpus, or a folder of them")
+      ->type_name("CORPUS…")
+      ->group("what");
+  add_model_options(verify_command.app, arguments.verify.model.device, arguments.verify.model.format,
+                    arguments.verify.model.tokenizer, arguments.verify.model.threads);
+  verify_command.run = [&](const Console& console) { return verify_published(arguments.verify, console); };
+  for (auto& [name, command] : commands) add_common(command.app, arguments.common);
+
+  if (argc < 2) {
+    std::cerr << overview(commands, order);
+    return kUsage;
+  }
+  const std::string word = argv[1];
+  if (word == "--version") {
+    std::cout << fmt::format("deciban {} ({})\n", DECIBAN_VERSION, DECIBAN_COMMIT);
+    return kDone;
+  }
+  if (word == "-h" || word == "--help" || word == "help") {
+    const auto asked = argc > 2 ? commands.find(argv[2]) : commands.end();
+    std::cout << (asked == commands.end() ? overview(commands, order) : help_of(asked->second));
+    return kDone;
+  }
+  const auto command = commands.find(word);
+  if (command == commands.end()) {
+    throw UsageError(fmt::format("unknown {} '{}'{}", word.starts_with("-") ? "option" : "command", word,
+                                 did_you_mean(word, order)));
+  }
+  try {
+    parse(*command->second.app, {argv + 2, argv + argc});
+  } catch (const CLI::CallForHelp&) {
+    std::cout << help_of(command->second);
+    return kDone;
+  } catch (const UsageError& error) {
+    throw UsageError(fmt::format("{} (deciban {} --help shows what there is)", error.what(), word));
+  }
+  return command->second.run(Console(arguments.common));
+}
+
+}  // namespace
+}  // namespace deciban
+
+int main(int argc, char** argv) {
+  using namespace deciban;
+  // Before options are read nothing is known of colours but what the environment says.
+  const Console console{CommonOptions{}};
+  try {
+    return run_command(argc, argv);
+  } catch (const UsageError& error) {
+    console.error(error.what());
+    return kUsage;
+  } catch (const std::invalid_argument& error) {
+    console.error(error.what());
+    return kUsage;
+  } catch (const std::bad_alloc&) {
+    console.error("not enough memory");
+    return kFailed;
+  } catch (const std::exception& error) {
+    console.error(error.what());
+    return kFailed;
+  }
+}
