@@ -103,7 +103,9 @@ Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool 
         doubt += weight.doubt[k] * (std::abs(a) + a_doubt) + std::abs(weight.value[k]) * a_doubt;
       }
       p.value[r * outputs + n] = sum;
-      p.error[r * outputs + n] = rounding * magnitude + doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
+      // The last term is this sum's own rounding in f64, which shows where i32 gives an exact zero.
+      p.error[r * outputs + n] =
+          rounding * magnitude + 1.001 * doubt + (exact ? 8 * kEps * std::abs(sum) : 0) + 0x1p-48 * magnitude;
     }
   }
   return p;
