@@ -212,5 +212,7 @@ class Backend {
 DECIBAN_API std::unique_ptr<Backend> cpu_backend();
 DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
 DECIBAN_API std::vector<std::string> supported_isas();
+// How many threads the system lets this process run at once.
+DECIBAN_API int usable_threads();
 
 }  // namespace deciban

@@ -1,7 +1,6 @@
 #include "engine/rwkv_model.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -297,12 +296,6 @@ void check_computable(const RwkvShape& s) {
   multiple("the width (n_embd)", s.width);
   multiple("the attention width (dim_att)", s.attention);
   if (s.version == RwkvVersion::v6) multiple("the rank of the token-shift LoRA", s.mix_rank);
-}
-
-int usable_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
 }  // namespace

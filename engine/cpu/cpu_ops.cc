@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/cpu/memory.h"
-#include "engine/cpu/parallel.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
 
 namespace deciban::cpu {
@@ -28,7 +28,8 @@ std::byte* at(const Tensor& t, std::size_t row, std::size_t column = 0) {
 
 class CpuOps final : public Ops {
  public:
-  CpuOps(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads), scratch_(threads) {}
+  CpuOps(const Kernels& kernels, int threads)
+      : kernels_(kernels), threads_(threads), team_(threads), scratch_(threads) {}
 
   Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type) override {
     const std::size_t stride = round_up(columns, 32);
@@ -87,7 +88,7 @@ class CpuOps final : public Ops {
   void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
-    parallel(threads_, tokens.size(), [&](std::size_t i, int thread) {
+    team_.run(tokens.size(), [&](std::size_t i, int thread) {
       float* row = x.f32() + i * x.stride;
       if (norm == nullptr) {
         source.row(static_cast<std::size_t>(tokens[i]), row);
@@ -110,7 +111,7 @@ class CpuOps final : public Ops {
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override;
 
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
-    parallel(threads_, rows.size(), [&](std::size_t i, int) {
+    team_.run(rows.size(), [&](std::size_t i, int) {
       kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, norm.weight->data(), norm.bias->data(), norm.eps,
                     at(out, i), is_bf16(out));
     });
@@ -147,7 +148,7 @@ class CpuOps final : public Ops {
     auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
     auto* scales = static_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
     const std::size_t parts = row_parts(1, x.rows);
-    parallel(threads_, parts, [&](std::size_t part, int) {
+    team_.run(parts, [&](std::size_t part, int) {
       for (std::size_t r = x.rows * part / parts; r < x.rows * (part + 1) / parts; ++r) {
         scales[r] = kernels_.quantise(x.f32() + r * x.stride, x.columns, out + r * stride);
       }
@@ -161,6 +162,7 @@ class CpuOps final : public Ops {
 
   const Kernels& kernels_;
   int threads_;
+  Team team_;
   Arena arena_;
   std::vector<Pages> scratch_;
   std::vector<Pages> states_;
@@ -189,7 +191,7 @@ void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateVie
                    .out_stride = stride, .h = h ? h->f32() : nullptr, .h_prev = h_prev ? h_prev->f32() : nullptr,
                    .h_stride = h ? h->stride : 0, .h_prev_stride = h_prev ? h_prev->stride : 0, .scratch = nullptr};
   const std::size_t parts = row_parts(1, x.rows);
-  parallel(threads_, parts, [&](std::size_t part, int thread) {
+  team_.run(parts, [&](std::size_t part, int thread) {
     NormMixArgs a = args;
     a.row_begin = x.rows * part / parts;
     a.row_end = x.rows * (part + 1) / parts;
@@ -222,7 +224,7 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
                   .combine = e.combine, .bias = values(e.bias), .gate = e.gate.f32(), .base = e.base.f32(),
                   .target = e.target.f32(), .gate_stride = e.gate.stride, .base_stride = e.base.stride,
                   .target_stride = e.target.stride, .scratch = nullptr};
-  parallel(threads_, panel_parts * row_split, [&](std::size_t task, int thread) {
+  team_.run(panel_parts * row_split, [&](std::size_t task, int thread) {
     const std::size_t part = task / row_split, rows_part = task % row_split;
     const std::size_t begin = x.rows * rows_part / row_split, end = x.rows * (rows_part + 1) / row_split;
     LinearArgs a = args;
@@ -245,7 +247,7 @@ void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vecto
                   StateView state, Tensor out) {
   constexpr std::size_t kChannels = 64;
   const std::size_t blocks = (r.columns + kChannels - 1) / kChannels;
-  parallel(threads_, layout.size() * blocks, [&](std::size_t task, int) {
+  team_.run(layout.size() * blocks, [&](std::size_t task, int) {
     const Piece& piece = layout[task / blocks];
     const std::size_t first = task % blocks * kChannels;
     kernels_.wkv4({.r = reinterpret_cast<const float*>(at(r, piece.row)),
@@ -262,7 +264,7 @@ template <typename Fill>
 void CpuOps::for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
                        void (*kernel)(const WkvHeadArgs&)) {
   need_scratch(wkv_scratch_floats(size));
-  parallel(threads_, layout.size() * heads, [&](std::size_t task, int thread) {
+  team_.run(layout.size() * heads, [&](std::size_t task, int thread) {
     const Piece& piece = layout[task / heads];
     const std::size_t head = task % heads;
     WkvHeadArgs a{};
@@ -355,7 +357,7 @@ void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const T
   std::vector<HeadPartial> partials(blocks * x.rows);
   const std::size_t mark = arena_.mark();
   const Rows input = product_rows(w, x);
-  parallel(threads_, blocks * row_split, [&](std::size_t task, int thread) {
+  team_.run(blocks * row_split, [&](std::size_t task, int thread) {
     const std::size_t block = task / row_split, part = task % row_split;
     const std::size_t begin = x.rows * part / row_split, end = x.rows * (part + 1) / row_split;
     kernels_.head({.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),

@@ -11,11 +11,11 @@
 #include <stdexcept>
 #include <vector>
 
-#include "engine/cpu/parallel.h"
+#include "engine/cpu/team.h"
 
 namespace deciban::cpu {
 
-CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, NumericMode mode,
+CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
                      std::shared_ptr<std::atomic<std::uint64_t>> total)
     : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
   if (tensor.shape.size() != 2) {
@@ -27,13 +27,11 @@ CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, Numeric
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
   pages_ = Pages(panels * bytes);
-  // Waking a team costs more than packing a small matrix.
-  const int threads = pages_.bytes() < (1 << 20) ? 1 : omp_get_max_threads();
-  std::vector<std::vector<float>> rows(threads);
+  std::vector<std::vector<float>> rows(team.size());
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;
   std::exception_ptr failure;
-  parallel(threads, panels, [&](std::size_t p, int thread) {
+  team.run(panels, [&](std::size_t p, int thread) {
     const std::size_t first = p * kernels.panel;
     const std::size_t count = std::min(kernels.panel, outputs_ - first);
     try {
