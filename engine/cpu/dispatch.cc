@@ -57,6 +57,22 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
+
+const Kernels& find_kernels(const std::string& isa) {
+  std::string known;
+  for (const Isa& entry : kIsas) {
+    if (isa == entry.kernels->name) {
+      if (!entry.supported()) {
+        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
+                                             fmt::join(supported_isas(), ", ")));
+      }
+      return *entry.kernels;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(entry.kernels->name);
+  }
+  throw std::invalid_argument(fmt::format("unknown instruction set '{}'; known: {}", isa, known));
+}
+
 }  // namespace cpu
 
 std::vector<std::string> supported_isas() {
@@ -74,18 +90,7 @@ int usable_threads() {
 }
 
 std::unique_ptr<Backend> cpu_backend(const std::string& word) {
-  std::string known;
-  for (const cpu::Isa& isa : cpu::kIsas) {
-    if (word == isa.kernels->name) {
-      if (!isa.supported()) {
-        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", word,
-                                             fmt::join(supported_isas(), ", ")));
-      }
-      return std::make_unique<cpu::CpuBackend>(*isa.kernels);
-    }
-    known += (known.empty() ? "" : ", ") + std::string(isa.kernels->name);
-  }
-  throw std::invalid_argument(fmt::format("unknown instruction set '{}'; known: {}", word, known));
+  return std::make_unique<cpu::CpuBackend>(cpu::find_kernels(word));
 }
 
 std::unique_ptr<Backend> cpu_backend() {

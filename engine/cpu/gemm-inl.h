@@ -114,7 +114,7 @@ inline V apply(Epilogue::Act act, V p) {
     case Epilogue::Act::none:
       return p;
     case Epilogue::Act::relu2: {
-      const V m = max(p, zero());
+      const V m = max(zero(), p);  // in this order a NaN stays one
       return mul(m, m);
     }
     case Epilogue::Act::sigmoid:

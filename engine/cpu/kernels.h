@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "engine/ops.h"
 
@@ -155,6 +156,10 @@ inline std::size_t linear_scratch_floats(const Kernels& kernels, std::size_t inp
 inline std::size_t head_scratch_floats(const Kernels& kernels, std::size_t inputs, std::size_t rows) {
   return linear_scratch_floats(kernels, inputs, rows) + rows * 4 * 16;
 }
+
+// The table of the instruction set named (supported_isas() of ops.h lists what this machine has).  Throws
+// std::invalid_argument for an unknown name, std::runtime_error for one that this CPU lacks.
+DECIBAN_API const Kernels& find_kernels(const std::string& isa);
 
 extern "C" {
 extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_avx512bf16;

@@ -97,6 +97,31 @@ INSTANTIATE_TEST_SUITE_P(Every, OpCases,
                                            OpKind::transfer),
                          [](const auto& info) { return std::string(name(info.param)); });
 
+// Damaged activations must not score: a NaN or an overflow anywhere in a row makes its log-probability NaN,
+// whatever vector, panel or block it is met in, and no other row's.
+TEST(ScoreHead, PassesNanOn) {
+  const std::size_t vocabulary = 5000, inputs = 16, rows = 3;
+  for (const std::string& isa : supported_isas()) {
+    const auto backend = cpu_backend(isa);
+    for (const float damage : {std::nanf(""), 3e38f}) {
+      for (const std::size_t id : {0, 63, 4095, 4096, 4999}) {
+        std::vector<float> table(vocabulary * inputs, 0.0f), x(rows * inputs, 1.0f);
+        for (std::size_t k = 0; k < inputs; ++k) table[id * inputs + k] = 2.0f;
+        x[inputs] = damage;  // 3e38 * 2 overflows, for the one id; a NaN spoils all
+        const auto w = backend->matrix(owned_tensor("w", {vocabulary, inputs}, table), WeightFormat::f32);
+        const auto ops = backend->open(1);
+        const Tensor t = ops->allocate(rows, inputs);
+        ops->write(t, 0, rows, x.data());
+        std::vector<TokenScore> scores(rows);
+        ops->score_head(*w, t, std::vector<Token>{7, 7, 7}, scores);
+        EXPECT_TRUE(std::isnan(scores[1].logprob) || scores[1].logprob == -INFINITY) << isa << ' ' << id;
+        EXPECT_TRUE(std::isnan(scores[1].best_logprob)) << isa << ' ' << id << ' ' << damage;
+        EXPECT_TRUE(std::isfinite(scores[0].logprob) && std::isfinite(scores[2].logprob)) << isa;
+      }
+    }
+  }
+}
+
 TEST(OpCaseTable, NamesAreUnique) {
   std::set<std::string> names;
   for (const OpCase& c : op_cases()) EXPECT_TRUE(names.insert(name(c)).second) << name(c);
