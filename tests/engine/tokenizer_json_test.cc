@@ -161,6 +161,7 @@ TEST(TokenizerJson, RefusesUnknownPartsByName) {
 
 TEST(TokenizerJson, RefusesBrokenFilesSayingWhere) {
   EXPECT_THAT(error_of(std::string("{\"model\": ")), testing::StartsWith("t.json: not valid JSON at byte "));
+  EXPECT_THAT(error_of(std::string("{\"model\": 1e999}")), testing::StartsWith("t.json: not valid JSON: "));
   EXPECT_EQ(error_of(std::string("[1, 2]")), "t.json: this is not a tokenizer.json: it has no \"model\"");
   EXPECT_EQ(error_of(std::string("{\"vocab\": {}}")),
             "t.json: this is not a tokenizer.json: it has no \"model\"");
