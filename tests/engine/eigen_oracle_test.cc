@@ -47,7 +47,7 @@ TEST_P(EigenOracle, ProductsAgree) {
     const Operands o(s, mode, GetParam());
     for (const std::string& isa : supported_isas()) {
       const auto backend = cpu_backend(isa);
-      const auto w = backend->matrix(op_case::stored_matrix(o.w, s.outputs, s.inputs), mode.weights);
+      const auto w = backend->matrix(op_case::stored_matrix(o.w, s.outputs, s.inputs), mode);
       const auto ops = backend->open(2);
       const Tensor x = op_case::upload(*ops, o.x, s.rows, s.inputs, mode.activations);
       const Tensor y = ops->allocate(s.rows, s.outputs);
@@ -75,7 +75,7 @@ TEST_P(EigenOracle, LogProbabilitiesAgree) {
   for (std::size_t r = 0; r < s.rows; ++r) targets.push_back(static_cast<Token>(r * 409));
   for (const std::string& isa : supported_isas()) {
     const auto backend = cpu_backend(isa);
-    const auto w = backend->matrix(op_case::stored_matrix(o.w, s.outputs, s.inputs), mode.weights);
+    const auto w = backend->matrix(op_case::stored_matrix(o.w, s.outputs, s.inputs), mode);
     const auto ops = backend->open(2);
     const Tensor x = op_case::upload(*ops, o.x, s.rows, s.inputs, mode.activations);
     std::vector<TokenScore> scores(s.rows);
