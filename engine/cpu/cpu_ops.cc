@@ -1,6 +1,7 @@
 #include "engine/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -67,6 +68,21 @@ class CpuOps final : public Ops {
       }
     }
   }
+  void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override {
+    for (std::size_t r = 0; r < count; ++r) {
+      const float* from = values + r * tensor.columns;
+      std::byte* to = at(tensor, row + r);
+      if (is_bf16(tensor)) {
+        for (std::size_t c = 0; c < tensor.columns; ++c) {
+          const auto bits = std::bit_cast<std::uint32_t>(from[c]);
+          reinterpret_cast<std::uint16_t*>(to)[c] = static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        }
+      } else {
+        std::memcpy(to, from, tensor.columns * 4);
+      }
+      std::memset(at(tensor, row + r, tensor.columns), 0, (tensor.stride - tensor.columns) * (is_bf16(tensor) ? 2 : 4));
+    }
+  }
 
   void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
@@ -116,6 +132,27 @@ class CpuOps final : public Ops {
     if (threads_ == 1 || units >= 4 * static_cast<std::size_t>(threads_)) return 1;
     const std::size_t wanted = (4 * threads_ + units - 1) / units;
     return std::clamp<std::size_t>(rows / (4 * kRowUnit), 1, wanted);
+  }
+
+  // The rows of x as a weight's product reads them: x itself, or its i8 form in the arena (release it afterwards).
+  struct Rows {
+    const std::byte* data;
+    const float* scales;
+    std::size_t stride, row_bytes;
+  };
+  Rows product_rows(const CpuWeight& w, const Tensor& x) {
+    const std::size_t element = is_bf16(x) ? 2 : 4;
+    if (!w.wants_i8()) return {at(x, 0), nullptr, x.stride, x.stride * element};
+    const std::size_t stride = round_up(x.columns, 64);
+    auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
+    auto* scales = static_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
+    const std::size_t parts = row_parts(1, x.rows);
+    parallel(threads_, parts, [&](std::size_t part, int) {
+      for (std::size_t r = x.rows * part / parts; r < x.rows * (part + 1) / parts; ++r) {
+        scales[r] = kernels_.quantise(x.f32() + r * x.stride, x.columns, out + r * stride);
+      }
+    });
+    return {reinterpret_cast<const std::byte*>(out), scales, stride, stride};
   }
 
   template <typename Fill>
@@ -171,12 +208,16 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
   if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
     throw std::logic_error("linear: shapes do not fit");
   }
+  if (is_bf16(x) && w.format() != WeightFormat::bf16) throw std::logic_error("linear: bf16 inputs need bf16 weights");
   const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
   const std::size_t row_split = row_parts(panels, x.rows);
   const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
   need_scratch(linear_scratch_floats(kernels_, w.columns(), x.rows));
+  const std::size_t mark = arena_.mark();
+  const Rows input = product_rows(w, x);
   LinearArgs args{.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                  .x = x.data, .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = x.rows, .y = y.data,
+                  .x = input.data, .x_bf16 = is_bf16(x), .x_scales = input.scales, .x_stride = input.stride,
+                  .rows = x.rows, .y = y.data,
                   .y_bf16 = is_bf16(y), .y_stride = y.stride, .panel_begin = 0, .panel_end = panels, .act = e.act,
                   .combine = e.combine, .bias = values(e.bias), .gate = e.gate.f32(), .base = e.base.f32(),
                   .target = e.target.f32(), .gate_stride = e.gate.stride, .base_stride = e.base.stride,
@@ -188,7 +229,8 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
     a.panel_begin = panels * part / panel_parts;
     a.panel_end = panels * (part + 1) / panel_parts;
     a.rows = end - begin;
-    a.x = at(x, begin);
+    a.x = input.data + begin * input.row_bytes;
+    if (a.x_scales != nullptr) a.x_scales += begin;
     a.y = at(y, begin);
     if (a.gate != nullptr) a.gate += begin * a.gate_stride;
     if (a.base != nullptr) a.base += begin * a.base_stride;
@@ -196,6 +238,7 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
     a.scratch = scratch(thread);
     kernels_.linear(a);
   });
+  arena_.release(mark);
 }
 
 void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
@@ -310,15 +353,20 @@ void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const T
   const std::size_t row_split = row_parts(blocks, x.rows);
   need_scratch(head_scratch_floats(kernels_, w.columns(), x.rows));
   std::vector<HeadPartial> partials(blocks * x.rows);
+  const std::size_t mark = arena_.mark();
+  const Rows input = product_rows(w, x);
   parallel(threads_, blocks * row_split, [&](std::size_t task, int thread) {
     const std::size_t block = task / row_split, part = task % row_split;
     const std::size_t begin = x.rows * part / row_split, end = x.rows * (part + 1) / row_split;
     kernels_.head({.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                   .x = at(x, begin), .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = end - begin,
+                   .x = input.data + begin * input.row_bytes, .x_bf16 = is_bf16(x),
+                   .x_scales = input.scales != nullptr ? input.scales + begin : nullptr, .x_stride = input.stride,
+                   .rows = end - begin,
                    .targets = targets.data() + begin, .panel_begin = block * block_panels,
                    .panel_end = std::min(panels, (block + 1) * block_panels),
                    .partials = partials.data() + block * x.rows + begin, .scratch = scratch(thread)});
   });
+  arena_.release(mark);
   // Blocks are joined in ascending order, in f64, so that the result does not depend on who computed them.
   for (std::size_t r = 0; r < x.rows; ++r) {
     HeadPartial top = partials[r];

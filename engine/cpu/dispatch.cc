@@ -24,7 +24,11 @@ const Isa kIsas[] = {
     {&kernels_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
     {&kernels_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
     {&kernels_avx512bf16,
-     [] { return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0; }},
+     [] {
+       // Every CPU with AVX-512 BF16 has VNNI too; the table uses both.
+       return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0 &&
+              __builtin_cpu_supports("avx512vnni") != 0;
+     }},
 };
 
 class CpuBackend final : public Backend {
@@ -33,8 +37,8 @@ class CpuBackend final : public Backend {
       : kernels_(kernels), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
   std::string device() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name; }
-  std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) override {
-    return std::make_unique<CpuWeight>(kernels_, tensor, format, bytes_);
+  std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
+    return std::make_unique<CpuWeight>(kernels_, tensor, mode, bytes_);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);

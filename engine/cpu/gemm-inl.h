@@ -1,6 +1,7 @@
 // The matrix-product micro-kernels and what is done with their tiles.  Included by kernels.cc alone.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 
 #include "engine/cpu/kernels.h"
@@ -57,7 +58,24 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
   }
-  if constexpr (F == WeightFormat::f16) {
+  if constexpr (F == WeightFormat::i8) {
+    for (std::size_t k = 0; k < count; k += 4) {
+      const std::size_t left = count - k;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const I quads = load_int(w + (k / 4 * kPanel + v * kWidth) * 4);
+        const V b[4] = {byte_of<0>(quads), byte_of<1>(quads), byte_of<2>(quads), byte_of<3>(quads)};
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const float* a = x + r * xs + k;
+          acc[r][v] = fma(set(a[0]), b[0], acc[r][v]);
+          if (left > 1) acc[r][v] = fma(set(a[1]), b[1], acc[r][v]);
+          if (left > 2) acc[r][v] = fma(set(a[2]), b[2], acc[r][v]);
+          if (left > 3) acc[r][v] = fma(set(a[3]), b[3], acc[r][v]);
+        }
+      }
+    }
+  } else if constexpr (F == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(w);
     for (std::size_t k = 0; k < count; ++k) {
 #pragma GCC unroll 8
@@ -146,8 +164,82 @@ inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w
   }
 }
 
-// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is even.
+// i8 weights and activations: exact sums of all inputs (i32 holds K up to 66,000), then the scales.
+template <int R>
+inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales, const std::byte* panel,
+                    std::size_t inputs, float* tile) {
+  const std::size_t quads = (inputs + 3) / 4;
+  I acc[R][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = set_int(0);
+  }
+  for (std::size_t k = 0; k < quads; ++k) {
+    I b[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) b[v] = load_int(panel + (k * kPanel + v * kWidth) * 4);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      std::int32_t quad;
+      std::memcpy(&quad, x + r * xs + 4 * k, 4);
+      const I a = set_int(quad);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = dot4(acc[r][v], a, b[v]);
+    }
+  }
+  const std::byte* scales = panel + quads * kPanel * 4;
+  const std::byte* shift = scales + kPanel * 4;
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    const V scale = load(reinterpret_cast<const float*>(scales) + v * kWidth);
+    const I sums = load_int(shift + v * kWidth * 4);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      store(tile + r * kPanel + v * kWidth, mul(mul(to_float(sub_int(acc[r][v], sums)), scale), set(x_scales[r])));
+    }
+  }
+}
+
+float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
+  const std::size_t whole = columns / kWidth * kWidth;
+  V most = zero();
+  for (std::size_t c = 0; c < whole; c += kWidth) most = max(most, abs(load(x + c)));
+  alignas(64) float lane[kWidth];
+  store(lane, most);
+  float top = 0;
+  for (int i = 0; i < kWidth; ++i) top = lane[i] > top ? lane[i] : top;
+  for (std::size_t c = whole; c < columns; ++c) top = std::fabs(x[c]) > top ? std::fabs(x[c]) : top;
+  const float inverse = top > 0 ? 127.0f / top : 0.0f;
+  alignas(64) std::int32_t whole_numbers[kWidth];
+  for (std::size_t c = 0; c < whole; c += kWidth) {
+    store_int(whole_numbers, to_int(fma(load(x + c), set(inverse), set(128.0f))));
+    for (int i = 0; i < kWidth; ++i) out[c + i] = static_cast<std::uint8_t>(whole_numbers[i]);
+  }
+  for (std::size_t c = whole; c < columns; ++c) {
+    for (int i = 0; i < kWidth; ++i) lane[i] = x[c];
+    store_int(whole_numbers, to_int(fma(load(lane), set(inverse), set(128.0f))));
+    out[c] = static_cast<std::uint8_t>(whole_numbers[0]);
+  }
+  for (std::size_t c = columns; c % 64 != 0; ++c) out[c] = 128;
+  return top / 127.0f;
+}
+
+// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 4.
 inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count, float* out) {
+  if (format == WeightFormat::i8) {
+    for (std::size_t k = 0; k < count; k += 4) {
+      for (int v = 0; v < kVectors; ++v) {
+        const I quads = load_int(panel + ((first + k) / 4 * kPanel + v * kWidth) * 4);
+        float* to = out + k * kPanel + v * kWidth;
+        store(to, byte_of<0>(quads));
+        if (k + 1 < count) store(to + kPanel, byte_of<1>(quads));
+        if (k + 2 < count) store(to + 2 * kPanel, byte_of<2>(quads));
+        if (k + 3 < count) store(to + 3 * kPanel, byte_of<3>(quads));
+      }
+    }
+    return;
+  }
   if (format == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(panel) + first * kPanel;
     for (std::size_t i = 0; i < count * kPanel; i += kWidth) store(out + i, load_f16(half + i));
@@ -169,12 +261,18 @@ struct Operand {
   std::size_t inputs;
   const void* x;
   bool x_bf16;
+  const float* x_scales;
   std::size_t x_stride, rows;
 };
 
 template <int R>
 inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::size_t count, const std::byte* panel,
                      const float* wide, float* tile) {
+  if (o.x_scales != nullptr) {
+    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + row * o.x_stride, o.x_stride, o.x_scales + row, panel, o.inputs,
+               tile);
+    return;
+  }
   if (o.x_bf16) {
     tile_bf16<R>(static_cast<const std::uint16_t*>(o.x) + row * o.x_stride + first, o.x_stride,
                  panel + first / 2 * kPanel * 4, count, tile);
@@ -183,6 +281,8 @@ inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::
   const float* x = static_cast<const float*>(o.x) + row * o.x_stride + first;
   if (wide != nullptr) {
     tile_f32<R>(x, o.x_stride, wide, count, tile);
+  } else if (o.format == WeightFormat::i8) {
+    tile_widening<R, WeightFormat::i8>(x, o.x_stride, panel + first / 4 * kPanel * 4, count, tile);
   } else if (o.format == WeightFormat::f16) {
     tile_widening<R, WeightFormat::f16>(x, o.x_stride, panel + first * kPanel * 2, count, tile);
   } else {
@@ -206,6 +306,16 @@ inline void tile_rows(int rows, const Operand& o, std::size_t row, std::size_t f
 // scratch: [kBlock or inputs + 1][kPanel] for widened weights, then [rows rounded up][kPanel] for sums set aside.
 template <typename Done>
 inline void for_each_tile(const Operand& o, const std::byte* panel, float* scratch, const Done& done) {
+  if (o.x_scales != nullptr) {
+    alignas(64) float tile[kRows * kPanel];
+    for (std::size_t row = 0; row < o.rows; row += kRows) {
+      const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
+      tile_rows(rows, o, row, 0, o.inputs, panel, nullptr, tile);
+      done(row, rows, static_cast<const float*>(tile));
+    }
+    return;
+  }
+  const auto* scales = reinterpret_cast<const float*>(panel + (o.inputs + 3) / 4 * kPanel * 4);
   const std::size_t block = o.inputs < kBlock ? o.inputs : kBlock;
   float* sums = scratch + (block + 1) * kPanel;
   const bool widen_first = !o.x_bf16 && o.format != WeightFormat::f32 && o.rows >= 3 * kRows;
@@ -229,7 +339,15 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
         for (std::size_t i = 0; i < rows * kPanel; i += kWidth) store(t + i, load(sums + row * kPanel + i));
       }
       tile_rows(rows, o, row, first, count, panel, wide, t);
-      if (last) done(row, rows, static_cast<const float*>(t));
+      if (!last) continue;
+      if (o.format == WeightFormat::i8) {
+        for (int r = 0; r < rows; ++r) {
+          for (std::size_t c = 0; c < kPanel; c += kWidth) {
+            store(t + r * kPanel + c, mul(load(t + r * kPanel + c), load(scales + c)));
+          }
+        }
+      }
+      done(row, rows, static_cast<const float*>(t));
     }
     if (last) break;
   }
@@ -285,7 +403,7 @@ inline void write_tile(const LinearArgs& a, std::size_t panel, std::size_t row, 
 }
 
 void linear(const LinearArgs& a) {
-  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_stride, a.rows};
+  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   for (std::size_t p = a.panel_begin; p < a.panel_end; ++p) {
     for_each_tile(operand, a.packed + p * bytes, a.scratch, [&](std::size_t row, int rows, const float* tile) {
@@ -296,7 +414,7 @@ void linear(const LinearArgs& a) {
 
 // Running values by lane: [row][4][kWidth] = maximum, sum, best value's column (as float bits of an int), unused.
 void head(const HeadArgs& a) {
-  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_stride, a.rows};
+  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   const std::size_t block = a.inputs < kBlock ? a.inputs : kBlock;
   float* lanes = a.scratch + (block + 1 + a.rows + 8) * kPanel;
@@ -362,8 +480,35 @@ void head(const HeadArgs& a) {
   }
 }
 
+// One scale per output: its largest weight becomes 127.
+bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs, std::byte* panel) {
+  auto* weights = reinterpret_cast<std::int8_t*>(panel);
+  auto* scales = reinterpret_cast<float*>(panel + (inputs + 3) / 4 * kPanel * 4);
+  auto* sums = reinterpret_cast<std::int32_t*>(scales + kPanel);
+  bool finite = true;
+  for (std::size_t n = 0; n < kPanel; ++n) {
+    float top = 0;
+    for (std::size_t k = 0; n < outputs && k < inputs; ++k) {
+      const float value = std::fabs(rows[n * row_stride + k]);
+      finite &= value - value == 0.0f;
+      top = value > top ? value : top;
+    }
+    const float inverse = top > 0 ? 127.0f / top : 0.0f;
+    scales[n] = top / 127.0f;
+    sums[n] = 0;
+    for (std::size_t k = 0; k < (inputs + 3) / 4 * 4; ++k) {
+      int whole = 0;
+      if (n < outputs && k < inputs && finite) whole = static_cast<int>(std::nearbyint(rows[n * row_stride + k] * inverse));
+      weights[(k / 4 * kPanel + n) * 4 + k % 4] = static_cast<std::int8_t>(whole);
+      sums[n] += 128 * whole;
+    }
+  }
+  return finite;
+}
+
 bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
           std::byte* panel) {
+  if (format == WeightFormat::i8) return pack_i8(rows, row_stride, outputs, inputs, panel);
   bool finite = true;
   alignas(64) float column[kPanel];
   const std::size_t padded = format == WeightFormat::bf16 ? (inputs + 1) / 2 * 2 : inputs;
