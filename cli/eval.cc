@@ -254,6 +254,10 @@ class Evaluation {
       for (const std::size_t i : limited) settled = matched.fit(*open(i)) && settled;
     }
     const Windowing window = matched.windowing();
+    if (window.kind == Windowing::Kind::whole) {
+      console_.note("every document fits every model: all have the same context");
+      return;
+    }
     console_.note(fmt::format("matched window for models with and without a limit: {}", window.name()));
     for (std::size_t i = 0; i < options_.models.size() && !interrupted(); ++i) {
       score(*open(i), i, window, directory);
