@@ -54,27 +54,56 @@ double product_rounding(std::size_t n) {
   return kEps * (2 + 4 * std::sqrt(static_cast<double>(n)));
 }
 
-// Sums of W x and of |W| |x| for all rows, in f64, with the weights as they are stored.
-struct Products {
-  std::vector<double> sum, magnitude;  // [rows, outputs]
+// Values as a product sees them.  `doubt` is not zero where an i8 rounding lies so close to a half that f32
+// may take it either way: it is then one whole step.
+struct Seen {
+  std::vector<double> value, doubt;
 };
-Products products(const Values& w, std::size_t outputs, std::size_t inputs, bool transposed,
-                  WeightFormat format, const Values& x, std::size_t rows) {
-  Products p{std::vector<double>(rows * outputs), std::vector<double>(rows * outputs)};
-  std::vector<double> weight(inputs);
+
+// To i8, symmetric, the largest magnitude becoming 127 steps.
+Seen quantised(const std::vector<double>& values) {
+  Seen seen{values, std::vector<double>(values.size())};
+  double top = 0;
+  for (const double value : values) top = std::max(top, std::abs(value));
+  if (top == 0) return seen;
+  const double step = top / 127;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double steps = values[i] / step;
+    seen.value[i] = std::nearbyint(steps) * step;
+    if (std::abs(std::abs(steps - std::nearbyint(steps)) - 0.5) < 0x1p-14) seen.doubt[i] = step;
+  }
+  return seen;
+}
+
+// W x for all rows in f64, with both as they are stored, and how far f32 may be from it.
+Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool transposed,
+                 const NumericMode& mode, const Values& x, std::size_t rows) {
+  const bool exact = mode.activations == ActivationFormat::i8;  // summed in i32; then the scales
+  const double rounding =
+      exact ? 0 : product_rounding(inputs) + (mode.weights == WeightFormat::i8 ? 4 * kEps : 0);
+  Bounded p(rows * outputs);
+  std::vector<Seen> x_rows(rows);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::vector<double> row(x.begin() + r * inputs, x.begin() + (r + 1) * inputs);
+    x_rows[r] = exact ? quantised(row) : Seen{row, std::vector<double>(inputs)};
+  }
   for (std::size_t n = 0; n < outputs; ++n) {
+    std::vector<double> row(inputs);
     for (std::size_t k = 0; k < inputs; ++k) {
-      weight[k] = round_to(format, transposed ? w[k * outputs + n] : w[n * inputs + k]);
+      row[k] = round_to(mode.weights, transposed ? w[k * outputs + n] : w[n * inputs + k]);
     }
+    const Seen weight =
+        mode.weights == WeightFormat::i8 ? quantised(row) : Seen{row, std::vector<double>(inputs)};
     for (std::size_t r = 0; r < rows; ++r) {
-      double sum = 0, magnitude = 0;
+      double sum = 0, magnitude = 0, doubt = 0;
       for (std::size_t k = 0; k < inputs; ++k) {
-        const double product = weight[k] * x[r * inputs + k];
-        sum += product;
-        magnitude += std::abs(product);
+        const double a = x_rows[r].value[k], a_doubt = x_rows[r].doubt[k];
+        sum += weight.value[k] * a;
+        magnitude += std::abs(weight.value[k] * a);
+        doubt += weight.doubt[k] * (std::abs(a) + a_doubt) + std::abs(weight.value[k]) * a_doubt;
       }
-      p.sum[r * outputs + n] = sum;
-      p.magnitude[r * outputs + n] = magnitude;
+      p.value[r * outputs + n] = sum;
+      p.error[r * outputs + n] = rounding * magnitude + doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
     }
   }
   return p;
@@ -104,11 +133,10 @@ class LinearProblem final : public OpProblem {
   std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
 
   std::vector<Expected> expected() const override {
-    const Products p = products(w_, c_.outputs, c_.inputs, c_.has(kTransposed), c_.mode.weights, x_, c_.rows);
-    const double rounding = product_rounding(c_.inputs);
-    Bounded y(p.sum.size());
-    for (std::size_t i = 0; i < p.sum.size(); ++i) {
-      double v = p.sum[i], error = rounding * p.magnitude[i];
+    const Bounded p = products(w_, c_.outputs, c_.inputs, c_.has(kTransposed), c_.mode, x_, c_.rows);
+    Bounded y(p.value.size());
+    for (std::size_t i = 0; i < p.value.size(); ++i) {
+      double v = p.value[i], error = p.error[i];
       if (!bias_.empty()) {
         v += bias_[i % c_.outputs];
         error += kEps * std::abs(v);
@@ -212,29 +240,28 @@ class HeadProblem final : public OpProblem {
   // vocabulary.
   std::vector<Expected> expected() const override {
     const std::size_t vocabulary = c_.outputs;
-    const Products p = products(w_, vocabulary, c_.inputs, false, c_.mode.weights, x_, c_.rows);
+    const Bounded p = products(w_, vocabulary, c_.inputs, false, c_.mode, x_, c_.rows);
     Expected logprob{"logprob", {}, {}}, best_logprob{"best_logprob", {}, {}}, best{"best", {}, {}};
     for (std::size_t r = 0; r < c_.rows; ++r) {
-      const double* logit = p.sum.data() + r * vocabulary;
-      const double* magnitude = p.magnitude.data() + r * vocabulary;
+      const double* logit = p.value.data() + r * vocabulary;
+      const double* error = p.error.data() + r * vocabulary;
       const std::size_t top = std::max_element(logit, logit + vocabulary) - logit;  // the first of equals
-      const double rounding = product_rounding(c_.inputs);
       double total = 0, mean_error = 0;
       bool close = false;  // rounding may put another logit on top; exactly equal ones it leaves equal
       for (std::size_t v = 0; v < vocabulary; ++v) {
         const double e = std::exp(logit[v] - logit[top]);
         total += e;
-        mean_error += e * rounding * magnitude[v];
+        mean_error += e * error[v];
         const double gap = logit[top] - logit[v];
-        close |= gap > 0 && gap < rounding * (magnitude[top] + magnitude[v]);
+        close |= gap > 0 && gap < error[top] + error[v];
       }
       const double own = mean_error / total + kEps * (16 + std::sqrt(static_cast<double>(vocabulary)));
       const std::size_t target = static_cast<std::size_t>(targets_[r]);
       const double value = logit[target] - logit[top] - std::log(total);
       logprob.value.push_back(value);
-      logprob.allowed.push_back(rounding * magnitude[target] + own + kEps * std::abs(value));
+      logprob.allowed.push_back(error[target] + own + kEps * std::abs(value));
       best_logprob.value.push_back(-std::log(total));
-      best_logprob.allowed.push_back(rounding * magnitude[top] + own + kEps * std::log(total));
+      best_logprob.allowed.push_back(error[top] + own + kEps * std::log(total));
       best.value.push_back(static_cast<double>(top));
       best.allowed.push_back(close ? std::numeric_limits<double>::infinity() : 0);
     }

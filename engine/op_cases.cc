@@ -45,8 +45,9 @@ constexpr std::pair<Trait, std::string_view> kTraitNames[] = {
 };
 
 const std::vector<NumericMode>& all_modes() {
-  static const std::vector<NumericMode> modes = {numeric_mode("f32"), numeric_mode("bf16"),
-                                                 numeric_mode("bf16a"), numeric_mode("f16")};
+  static const std::vector<NumericMode> modes = {numeric_mode("f32"),   numeric_mode("bf16"),
+                                                 numeric_mode("bf16a"), numeric_mode("f16"),
+                                                 numeric_mode("int8"),  numeric_mode("int8a")};
   return modes;
 }
 const std::vector<NumericMode>& both_results() {  // for operations without weights: f32 and bf16 results
@@ -223,10 +224,10 @@ void expand(const Grid& g, std::vector<OpCase>& cases) {
 }
 
 double format_bytes(WeightFormat format) {
-  return format == WeightFormat::f32 ? 4 : 2;
+  return format == WeightFormat::f32 ? 4 : format == WeightFormat::i8 ? 1 : 2;
 }
-double format_bytes(ActivationFormat format) {
-  return format == ActivationFormat::f32 ? 4 : 2;
+double format_bytes(ActivationFormat format) {  // i8 is made of f32 by the product
+  return format == ActivationFormat::bf16 ? 2 : 4;
 }
 
 }  // namespace

@@ -82,13 +82,21 @@ bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::s
 
 float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
   const std::size_t whole = columns / kWidth * kWidth;
-  V most = zero();
-  for (std::size_t c = 0; c < whole; c += kWidth) most = max(most, abs(load(x + c)));
+  V most = zero(), damage = zero();  // x - x is 0, or NaN where x is not finite
+  for (std::size_t c = 0; c < whole; c += kWidth) {
+    const V value = load(x + c);
+    most = max(most, abs(value));
+    damage = add(damage, sub(value, value));
+  }
   alignas(64) float lane[kWidth];
   store(lane, most);
   float top = 0;
   for (int i = 0; i < kWidth; ++i) top = lane[i] > top ? lane[i] : top;
-  for (std::size_t c = whole; c < columns; ++c) top = std::fabs(x[c]) > top ? std::fabs(x[c]) : top;
+  float damaged = sum(damage);
+  for (std::size_t c = whole; c < columns; ++c) {
+    top = std::fabs(x[c]) > top ? std::fabs(x[c]) : top;
+    damaged += x[c] - x[c];
+  }
   const float inverse = top > 0 ? 127.0f / top : 0.0f;
   alignas(64) std::int32_t whole_numbers[kWidth];
   for (std::size_t c = 0; c < whole; c += kWidth) {
@@ -101,7 +109,7 @@ float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
     out[c] = static_cast<std::uint8_t>(whole_numbers[0]);
   }
   for (std::size_t c = columns; c % 64 != 0; ++c) out[c] = 128;
-  return top / 127.0f;
+  return top / 127.0f + damaged;  // a NaN scale spoils all the row's products, as a NaN input would
 }
 
 // Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 4.

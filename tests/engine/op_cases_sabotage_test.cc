@@ -171,6 +171,19 @@ struct NarrowInputs final : Double {
   }
 };
 
+// One i8 scale for all rows, where each token has its own.
+struct SharedScale final : Double {
+  using Double::Double;
+  void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override {
+    const auto quantise = [](Values& values) {
+      float top = 0;
+      for (const float value : values) top = std::max(top, std::abs(value));
+      for (float& value : values) value = std::nearbyint(value * 127 / top) * top / 127;
+    };
+    Double::linear(w, changed(x, quantise), y, epilogue);
+  }
+};
+
 // RWKV-4 without the running exponent: e^k is summed as it is.
 struct Unstabilised final : Double {
   using Double::Double;
@@ -368,6 +381,7 @@ const Sabotage kSabotages[] = {
      plain<OtherEpilogue<LerpBackwards>>},
     {"silu without p", "linear 7x67x1025 f16/f32 silu gate_add", plain<OtherEpilogue<SiluWithoutP>>},
     {"inputs rounded unasked", "linear 6x17x31 bf16/f32 none store", plain<NarrowInputs>},
+    {"one i8 scale for all rows", "linear 7x65x1025 i8/i8 none store", plain<SharedScale>},
     {"wkv4 without the running exponent", "wkv4 130x64 f32/f32 large", plain<Unstabilised>},
     {"wkv4 without u", "wkv4 6x16 bf16/bf16", with_backend<NoFirstBonus>},
     {"wkv5 without u", "wkv5 7x128/16 bf16/bf16 gate", with_backend<NoFirstBonus>},

@@ -103,19 +103,21 @@ TEST(ScoreHead, PassesNanOn) {
   const std::size_t vocabulary = 5000, inputs = 16, rows = 3;
   for (const std::string& isa : supported_isas()) {
     const auto backend = cpu_backend(isa);
-    for (const float damage : {std::nanf(""), 3e38f}) {
+    for (const auto& [mode, damage] : {std::pair{"f32", std::nanf("")}, std::pair{"f32", 3e38f},
+                                       std::pair{"bf16", std::nanf("")}, std::pair{"int8", std::nanf("")},
+                                       std::pair{"int8a", std::nanf("")}, std::pair{"int8a", INFINITY}}) {
       for (const std::size_t id : {0, 63, 4095, 4096, 4999}) {
         std::vector<float> table(vocabulary * inputs, 0.0f), x(rows * inputs, 1.0f);
         for (std::size_t k = 0; k < inputs; ++k) table[id * inputs + k] = 2.0f;
         x[inputs] = damage;  // 3e38 * 2 overflows, for the one id; a NaN spoils all
-        const auto w = backend->matrix(owned_tensor("w", {vocabulary, inputs}, table), WeightFormat::f32);
+        const auto w = backend->matrix(owned_tensor("w", {vocabulary, inputs}, table), numeric_mode(mode));
         const auto ops = backend->open(1);
         const Tensor t = ops->allocate(rows, inputs);
         ops->write(t, 0, rows, x.data());
         std::vector<TokenScore> scores(rows);
         ops->score_head(*w, t, std::vector<Token>{7, 7, 7}, scores);
         EXPECT_TRUE(std::isnan(scores[1].logprob) || scores[1].logprob == -INFINITY) << isa << ' ' << id;
-        EXPECT_TRUE(std::isnan(scores[1].best_logprob)) << isa << ' ' << id << ' ' << damage;
+        EXPECT_TRUE(std::isnan(scores[1].best_logprob)) << isa << ' ' << id << ' ' << mode << ' ' << damage;
         EXPECT_TRUE(std::isfinite(scores[0].logprob) && std::isfinite(scores[2].logprob)) << isa;
       }
     }
