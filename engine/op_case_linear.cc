@@ -103,7 +103,7 @@ Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool 
         doubt += weight.doubt[k] * (std::abs(a) + a_doubt) + std::abs(weight.value[k]) * a_doubt;
       }
       p.value[r * outputs + n] = sum;
-      p.error[r * outputs + n] = rounding * magnitude + doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
+      p.error[r * outputs + n] = (rounding + 1e-15) * magnitude + doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
     }
   }
   return p;

@@ -1,5 +1,6 @@
 #include "evals/token_scores.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,8 +8,11 @@
 #include <cmath>
 #include <fstream>
 
+<<<<<<< HEAD
 #include <fmt/format.h>
 
+=======
+>>>>>>> eval
 namespace deciban {
 namespace {
 
