@@ -64,7 +64,18 @@ void Console::say(std::string_view prefix, std::string_view color, std::string_v
   if (!prefix.empty())
     line = color_ ? fmt::format("\033[{}m{}\033[0m ", color, prefix) : fmt::format("{} ", prefix);
   // Names of files and documents may hold anything; nothing of it may reach the terminal as a command.
-  std::cerr << line << display_text(text) << '\n' << std::flush;
+  const std::string shown = display_text(text);
+  if (!is_terminal(STDERR_FILENO)) {
+    std::cerr << line << shown << '\n' << std::flush;
+    return;
+  }
+  // Room for the prefix is left on the first line only; later ones are indented.
+  const std::string blank(prefix.empty() ? 0 : prefix.size() + 1, ' ');
+  for (const std::string& part : wrap(shown, terminal_width(STDERR_FILENO) - blank.size(), kGap)) {
+    std::cerr << line << part << '\n';
+    line = blank;
+  }
+  std::cerr << std::flush;
 }
 
 void Console::detail(std::string_view text) const {

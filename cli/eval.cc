@@ -171,6 +171,7 @@ class Evaluation {
 
   int run() {
     const std::filesystem::path output = output_directory();
+    catch_interrupts();
     RunDirectory directory(output, run_options_.shard.file_suffix());
     console_.note(fmt::format(
         "records go to {}{}", output.string(),
@@ -180,7 +181,6 @@ class Evaluation {
     info_.tasks[task_.name()] = task_.aggregations();
     info_.task_versions[task_.name()] = task_.version();
     write_info(directory, "running");
-    catch_interrupts();
     try {
       std::optional<TokenScoreWriter> token_scores;
       if (options_.token_scores) {
@@ -230,11 +230,14 @@ class Evaluation {
   }
 
   void score_everything(RunDirectory& directory) {
-    if (!options_.no_compressors) {
-      ProgressLine progress("compressors", console_.shows_progress());
-      account(record_compressors(corpus_pointers_, run_options_.limit, run_options_.shard, directory,
-                                 &interrupted(), &progress));
-    }
+    score_models(directory);
+    if (options_.no_compressors || interrupted()) return;
+    ProgressLine progress("compressors", console_.shows_progress());
+    account(record_compressors(corpus_pointers_, run_options_.limit, run_options_.shard, directory,
+                               &interrupted(), &progress));
+  }
+
+  void score_models(RunDirectory& directory) {
     MatchedWindow matched(corpus_pointers_, run_options_.limit, run_options_.start);
     const bool compares = !window_ && options_.models.size() > 1;
     std::vector<std::size_t> limited;
@@ -251,9 +254,14 @@ class Evaluation {
       for (const std::size_t i : limited) settled = matched.fit(*open(i)) && settled;
     }
     const Windowing window = matched.windowing();
+    if (window.kind == Windowing::Kind::whole) {
+      console_.note("every document fits every model: all have the same context");
+      return;
+    }
     console_.note(fmt::format("matched window for models with and without a limit: {}", window.name()));
-    for (std::size_t i = 0; i < options_.models.size() && !interrupted(); ++i)
+    for (std::size_t i = 0; i < options_.models.size() && !interrupted(); ++i) {
       score(*open(i), i, window, directory);
+    }
     for (ModelEntry& entry : info_.models) {
       for (auto& [name, role] : entry.windows) {
         if (entry.windows.size() > 1) role = name == window.name() ? "matched" : "own best";
@@ -363,7 +371,8 @@ class Evaluation {
     if (run_options_.shard.count > 1)
       line += fmt::format(" (this table: those of shard {})", run_options_.shard.name());
     if (windows.size() == 1) line += fmt::format(", window {}", *windows.begin());
-    line += fmt::format(", start {}", run_options_.start.name());
+    const bool unused = window_ && window_->kind == Windowing::Kind::uncheatable;
+    line += fmt::format(", start {}", unused ? "none (as this window has it)" : run_options_.start.name());
     if (failed_ > 0) line += fmt::format(", {} failed ({})", failed_, first_failure_);
     return line;
   }

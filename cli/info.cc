@@ -30,6 +30,10 @@ class Facts {
   void add(const std::string& name, const std::string& text) {
     add(name, text.empty() ? "–" : text, nlohmann::json(text));
   }
+  void add_digest(const std::string& name, const std::string& digest) {
+    constexpr std::size_t kShown = 32;  // people compare the beginning; machines get all of it
+    add(name, digest.size() > kShown ? digest.substr(0, kShown) + "…" : digest, nlohmann::json(digest));
+  }
   void add_count(const std::string& name, std::uint64_t value) {
     add(name, fmt::format("{}", value), nlohmann::json(value));
   }
@@ -74,9 +78,9 @@ void show_model(const std::string& spec, const ModelOptions& options, const Cons
   facts.add_count("layers", info.layers);
   facts.add_count("width", info.width);
   facts.add_count("vocabulary", info.vocabulary);
-  facts.add("digest", info.digest);
+  facts.add_digest("digest", info.digest);
   facts.add("tokenizer", info.tokenizer);
-  facts.add("tokenizer digest", info.tokenizer_digest);
+  facts.add_digest("tokenizer digest", info.tokenizer_digest);
   facts.add("start token", info.start_token ? fmt::format("{}", *info.start_token) : "none",
             optional(info.start_token));
   facts.add("mode", info.format);

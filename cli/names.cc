@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <set>
 
@@ -12,6 +13,14 @@ namespace {
 constexpr const char* kSayNothing[] = {"model",      "pytorch_model", "consolidated", "weights",
                                        "checkpoint", "rwkv",          "data"};
 
+// "rwkv7.pth" → "rwkv7", but "rwkv7-0.1b" as it is: an ending begins with a letter.
+std::string without_ending(const std::string& name) {
+  const std::filesystem::path path = name;
+  const std::string ending = path.extension();
+  const bool is_ending = ending.size() > 1 && std::isalpha(static_cast<unsigned char>(ending[1]));
+  return is_ending ? path.stem().string() : name;
+}
+
 // The last `count` parts of a path without its ending: "datasets/demo/rwkv7/model.pth" → "rwkv7/model" for 2.
 std::string last_parts(const std::filesystem::path& path, std::size_t count) {
   std::vector<std::string> parts;
@@ -20,8 +29,7 @@ std::string last_parts(const std::filesystem::path& path, std::size_t count) {
     if (!part.empty() && part != "/" && part != ".") parts.push_back(part.string());
   }
   if (parts.empty()) return path.string();
-  if (!std::filesystem::is_directory(path))
-    parts.back() = std::filesystem::path(parts.back()).stem().string();
+  if (!std::filesystem::is_directory(path)) parts.back() = without_ending(parts.back());
   const std::size_t from = parts.size() > count ? parts.size() - count : 0;
   std::string result = parts[from];
   for (std::size_t i = from + 1; i < parts.size(); ++i) result += "/" + parts[i];

@@ -205,7 +205,7 @@ void BpeTokenizer::fill_merges(const TokenizerJson& json) {
   std::unordered_map<std::string_view, Token> ids(json.vocabulary.begin(), json.vocabulary.end());
   cut_at_space_marks_ = !byte_level_ && !ignore_merges_ && ids.contains(kSpaceMark);
   for (std::size_t rank = 0; rank < json.merges.size(); ++rank) {
-    const auto& [left, right] = json.merges[rank];
+    const std::string &left = json.merges[rank].first, &right = json.merges[rank].second;
     const std::string merged = left + right;
     const auto id_of = [&](const std::string& text) {
       const auto found = ids.find(text);
@@ -245,7 +245,8 @@ void BpeTokenizer::fill_bytes(const TokenizerJson& json) {
   }
   // A token that is looked for in normalised text decodes to what was found there.
   for (const AddedToken& token : json.added_tokens) {
-    bytes_[token.id] = decoded(token.normalized ? apply_normalizer(normalizer_, token.content) : token.content);
+    bytes_[token.id] =
+        decoded(token.normalized ? apply_normalizer(normalizer_, token.content) : token.content);
   }
 }
 

@@ -9,11 +9,13 @@
 namespace deciban {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, NumericMode>, 4> kModes{{
+constexpr std::array<std::pair<std::string_view, NumericMode>, 6> kModes{{
     {"f32", {WeightFormat::f32, ActivationFormat::f32}},
     {"bf16", {WeightFormat::bf16, ActivationFormat::f32}},
     {"bf16a", {WeightFormat::bf16, ActivationFormat::bf16}},
     {"f16", {WeightFormat::f16, ActivationFormat::f32}},
+    {"int8", {WeightFormat::i8, ActivationFormat::f32}},
+    {"int8a", {WeightFormat::i8, ActivationFormat::i8}},
 }};
 
 }  // namespace
@@ -35,11 +37,23 @@ std::string name(WeightFormat format) {
       return "bf16";
     case WeightFormat::f16:
       return "f16";
+    case WeightFormat::i8:
+      return "i8";
   }
   return "?";
 }
 
-std::string name(ActivationFormat format) { return format == ActivationFormat::bf16 ? "bf16" : "f32"; }
+std::string name(ActivationFormat format) {
+  switch (format) {
+    case ActivationFormat::f32:
+      return "f32";
+    case ActivationFormat::bf16:
+      return "bf16";
+    case ActivationFormat::i8:
+      return "i8";
+  }
+  return "?";
+}
 
 Tensor Tensor::slice(std::size_t first, std::size_t count) const {
   Tensor part = *this;

@@ -18,9 +18,11 @@
 
 namespace deciban {
 
-// What a matrix product's weights are kept as and what its inputs are rounded to; sums are always f32.
-enum class WeightFormat { f32, bf16, f16 };
-enum class ActivationFormat { f32, bf16 };
+// What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by i8).
+// i8 weights have one scale per output; i8 activations one per token, found when a product reads its input (symmetric,
+// to nearest), and products of two i8 operands are summed exactly in i32.
+enum class WeightFormat { f32, bf16, f16, i8 };
+enum class ActivationFormat { f32, bf16, i8 };
 
 struct NumericMode {
   WeightFormat weights = WeightFormat::f32;
@@ -149,18 +151,22 @@ class Ops {
   virtual void copy_state(StateView state, std::size_t floats, std::size_t from, std::size_t to) = 0;
   // Brings rows [row, row + count) of a tensor to the host as f32, `columns` apart.
   virtual void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) = 0;
+  // The reverse: fills rows [row, row + count) from values `columns` apart, rounded to nearest even where the tensor is
+  // bf16, and zeros their padding.
+  virtual void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) = 0;
 
   // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
   virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
 
   // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the others the row
   // before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's last h.  If wanted,
-  // h and h_prev themselves are written too (f32).
+  // h and h_prev themselves are written too (f32).  C must be a multiple of 16, at most 8 mixes.
   virtual void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
                         std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h = nullptr,
                         Tensor* h_prev = nullptr) = 0;
 
-  // y[i] = epilogue(W x[i]).  x f32 or bf16; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
+  // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16 where W is
+  // bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
@@ -194,7 +200,7 @@ class Backend {
   virtual std::string kernels() const = 0;  // "avx512bf16"
   // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are packed.
   // Throws std::runtime_error naming the tensor if a value is not finite.
-  virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) = 0;
+  virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
@@ -206,5 +212,7 @@ class Backend {
 DECIBAN_API std::unique_ptr<Backend> cpu_backend();
 DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
 DECIBAN_API std::vector<std::string> supported_isas();
+// How many threads the system lets this process run at once.
+DECIBAN_API int usable_threads();
 
 }  // namespace deciban

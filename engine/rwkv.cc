@@ -8,7 +8,7 @@
 namespace deciban {
 
 std::unique_ptr<Weight> RwkvLoader::matrix(const StoredTensor& tensor) const {
-  return backend_.matrix(tensor, mode_.weights);
+  return backend_.matrix(tensor, mode_);
 }
 
 std::unique_ptr<Weight> RwkvLoader::matrix(const std::string& name) const { return matrix(official_.at(name)); }

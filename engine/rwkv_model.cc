@@ -1,7 +1,6 @@
 #include "engine/rwkv_model.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -47,16 +46,15 @@ struct Parts {
   std::size_t state_floats() const { return shape.layers * net->state_floats(); }
 };
 
-// One stream over the model: chunks for the packer, steps for batches.
+// One stream over the model: chunks for the packer, steps for batches.  A slot must be reset before its first use; one
+// that is never used costs no memory.
 class Stream final : public ChunkRunner {
  public:
   Stream(const Parts& parts, int threads, std::size_t slots)
       : parts_(parts),
         slots_(slots),
         ops_(parts.backend->open(threads)),
-        state_(ops_->allocate_state(slots, parts.state_floats())) {
-    for (std::size_t slot = 0; slot < slots; ++slot) reset(slot);
-  }
+        state_(ops_->allocate_state(slots, parts.state_floats())) {}
 
   std::size_t slots() const override { return slots_; }
   void reset(std::size_t slot) override { ops_->write_state(state_, slot, parts_.initial); }
@@ -241,6 +239,7 @@ class RwkvModel final : public LanguageModel {
   class StreamBatch final : public StatefulBatch {
    public:
     StreamBatch(RwkvModel& model, std::size_t n) : model_(model), stream_(model.parts_, model.info_.threads, n) {
+      for (std::size_t i = 0; i < n; ++i) stream_.reset(i);
       model_.add(&stream_);
     }
     ~StreamBatch() override { model_.remove(&stream_); }
@@ -297,12 +296,6 @@ void check_computable(const RwkvShape& s) {
   multiple("the width (n_embd)", s.width);
   multiple("the attention width (dim_att)", s.attention);
   if (s.version == RwkvVersion::v6) multiple("the rank of the token-shift LoRA", s.mix_rank);
-}
-
-int usable_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
 }  // namespace

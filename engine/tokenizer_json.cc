@@ -63,7 +63,7 @@ class Field {
     const bool too_large =
         value_.is_number_unsigned() && value_.get<std::uint64_t>() > std::uint64_t(highest);
     const auto number = too_large ? highest : value_.get<std::int64_t>();
-    if (too_large || number < 0) fail(fmt::format("{} is outside 0 to {}", value_.dump(), highest));
+    if (too_large || number < 0) fail(fmt::format("is {}, outside 0 to {}", value_.dump(), highest));
     return number;
   }
   std::string kind() const {
@@ -272,10 +272,14 @@ void parse_model(const Field& field, TokenizerJson& out) {
   const Field vocabulary = field["vocab"];
   if (!vocabulary.value().is_object()) vocabulary.fail("is not an object of texts and ids");
   out.vocabulary.reserve(vocabulary.value().size());
-  for (const auto& [text, id] : vocabulary.value().items()) {
-    const auto place = [&] { return Field(id, fmt::format("{}[\"{}\"]", vocabulary.path(), text)); };
-    if (!id.is_number_integer()) place().fail("is not a whole number");
-    out.vocabulary.emplace_back(text, static_cast<Token>(place().number(kMaximumId)));
+  for (const auto& item : vocabulary.value().items()) {
+    const std::string& text = item.key();
+    const Field id(item.value(), "");
+    try {
+      out.vocabulary.emplace_back(text, static_cast<Token>(id.number(kMaximumId)));
+    } catch (const std::invalid_argument& error) {
+      vocabulary.fail(fmt::format("the id of '{}' {}", text, error.what()));
+    }
   }
   std::sort(out.vocabulary.begin(), out.vocabulary.end(),
             [](const auto& a, const auto& b) { return a.second < b.second; });
@@ -382,6 +386,8 @@ TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& pat
   } catch (const json::parse_error& error) {
     throw std::runtime_error(
         fmt::format("{}: not valid JSON at byte {}: {}", path, error.byte, error.what()));
+  } catch (const json::exception& error) {  // a number beyond any range
+    throw std::runtime_error(fmt::format("{}: not valid JSON: {}", path, error.what()));
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(fmt::format("{}: {}", path, error.what()));
   }

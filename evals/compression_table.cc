@@ -207,6 +207,26 @@ std::vector<Cell> row(const TableModel& model, const std::string& corpus, const 
   return cells;
 }
 
+// What of the compressors' files is container and not data: without it nothing could be unpacked, so it
+// counts.
+std::string header_note(std::span<const Record> records, std::span<const TableModel> models) {
+  std::string text;
+  for (const TableModel& model : models) {
+    if (!is_compressor(model.label) || model.windowing == kSolidArchive) continue;
+    double headers = 0, files = 0;
+    for (const Record& record : records) {
+      const auto measure = record.measures.find("header_bytes");
+      if (record.model != model.label || measure == record.measures.end()) continue;
+      headers += measure->second.sum;
+      ++files;
+    }
+    if (files > 0) text += fmt::format("{}{} {:.0f}", text.empty() ? "" : ", ", model.label, headers / files);
+  }
+  return text.empty()
+             ? ""
+             : fmt::format("file headers are counted; bytes of them in each document's file: {}", text);
+}
+
 bool all_equal(const Table& table, std::size_t column) {
   return std::all_of(table.rows.begin(), table.rows.end(), [&](const auto& cells) {
     return cells[column].text == table.rows.front()[column].text;
@@ -258,6 +278,14 @@ Table compression_table(std::span<const Record> records, std::span<const TableMo
     if (record.task != "compression") continue;
     index[row_key(record.model, record.windowing)][record.corpus].push_back(&record);
   }
+  // Resampling picks documents by their place: in the order they happened to be scored in, the interval of a
+  // run finished in two sittings would not be that of the same run finished at once.
+  for (auto& [model, corpora_of_model] : index) {
+    for (auto& [corpus, of_corpus] : corpora_of_model) {
+      std::stable_sort(of_corpus.begin(), of_corpus.end(),
+                       [](const Record* a, const Record* b) { return a->document < b->document; });
+    }
+  }
   Table table;
   table.columns = columns();
   bool few = false, solid = false;
@@ -301,6 +329,7 @@ Table compression_table(std::span<const Record> records, std::span<const TableMo
   if (unscored) table.notes.push_back("charged: bits/byte with the unscored bytes at 8 bits each");
   if (solid)
     table.notes.push_back("solid: all documents of a corpus in one archive; one figure, so no interval");
+  if (const std::string note = header_note(records, models); !note.empty()) table.notes.push_back(note);
   return table;
 }
 

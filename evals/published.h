@@ -2,6 +2,7 @@
 // tokenizer, windows and sums together (figures of Hakureirm/rwkv-sglang, bench/results at dbcb3b6).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>

@@ -1,13 +1,14 @@
 #include "engine/cpu/cpu_ops.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <vector>
 
 #include "engine/cpu/memory.h"
-#include "engine/cpu/parallel.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
 
 namespace deciban::cpu {
@@ -27,7 +28,8 @@ std::byte* at(const Tensor& t, std::size_t row, std::size_t column = 0) {
 
 class CpuOps final : public Ops {
  public:
-  CpuOps(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads), scratch_(threads) {}
+  CpuOps(const Kernels& kernels, int threads)
+      : kernels_(kernels), threads_(threads), team_(threads), scratch_(threads) {}
 
   Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type) override {
     const std::size_t stride = round_up(columns, 32);
@@ -67,11 +69,26 @@ class CpuOps final : public Ops {
       }
     }
   }
+  void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override {
+    for (std::size_t r = 0; r < count; ++r) {
+      const float* from = values + r * tensor.columns;
+      std::byte* to = at(tensor, row + r);
+      if (is_bf16(tensor)) {
+        for (std::size_t c = 0; c < tensor.columns; ++c) {
+          const auto bits = std::bit_cast<std::uint32_t>(from[c]);
+          reinterpret_cast<std::uint16_t*>(to)[c] = static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        }
+      } else {
+        std::memcpy(to, from, tensor.columns * 4);
+      }
+      std::memset(at(tensor, row + r, tensor.columns), 0, (tensor.stride - tensor.columns) * (is_bf16(tensor) ? 2 : 4));
+    }
+  }
 
   void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
-    parallel(threads_, tokens.size(), [&](std::size_t i, int thread) {
+    team_.run(tokens.size(), [&](std::size_t i, int thread) {
       float* row = x.f32() + i * x.stride;
       if (norm == nullptr) {
         source.row(static_cast<std::size_t>(tokens[i]), row);
@@ -94,7 +111,7 @@ class CpuOps final : public Ops {
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override;
 
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
-    parallel(threads_, rows.size(), [&](std::size_t i, int) {
+    team_.run(rows.size(), [&](std::size_t i, int) {
       kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, norm.weight->data(), norm.bias->data(), norm.eps,
                     at(out, i), is_bf16(out));
     });
@@ -118,12 +135,34 @@ class CpuOps final : public Ops {
     return std::clamp<std::size_t>(rows / (4 * kRowUnit), 1, wanted);
   }
 
+  // The rows of x as a weight's product reads them: x itself, or its i8 form in the arena (release it afterwards).
+  struct Rows {
+    const std::byte* data;
+    const float* scales;
+    std::size_t stride, row_bytes;
+  };
+  Rows product_rows(const CpuWeight& w, const Tensor& x) {
+    const std::size_t element = is_bf16(x) ? 2 : 4;
+    if (!w.wants_i8()) return {at(x, 0), nullptr, x.stride, x.stride * element};
+    const std::size_t stride = round_up(x.columns, 64);
+    auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
+    auto* scales = static_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
+    const std::size_t parts = row_parts(1, x.rows);
+    team_.run(parts, [&](std::size_t part, int) {
+      for (std::size_t r = x.rows * part / parts; r < x.rows * (part + 1) / parts; ++r) {
+        scales[r] = kernels_.quantise(x.f32() + r * x.stride, x.columns, out + r * stride);
+      }
+    });
+    return {reinterpret_cast<const std::byte*>(out), scales, stride, stride};
+  }
+
   template <typename Fill>
   void for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
                  void (*kernel)(const WkvHeadArgs&));
 
   const Kernels& kernels_;
   int threads_;
+  Team team_;
   Arena arena_;
   std::vector<Pages> scratch_;
   std::vector<Pages> states_;
@@ -152,7 +191,7 @@ void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateVie
                    .out_stride = stride, .h = h ? h->f32() : nullptr, .h_prev = h_prev ? h_prev->f32() : nullptr,
                    .h_stride = h ? h->stride : 0, .h_prev_stride = h_prev ? h_prev->stride : 0, .scratch = nullptr};
   const std::size_t parts = row_parts(1, x.rows);
-  parallel(threads_, parts, [&](std::size_t part, int thread) {
+  team_.run(parts, [&](std::size_t part, int thread) {
     NormMixArgs a = args;
     a.row_begin = x.rows * part / parts;
     a.row_end = x.rows * (part + 1) / parts;
@@ -171,24 +210,29 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
   if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
     throw std::logic_error("linear: shapes do not fit");
   }
+  if (is_bf16(x) && w.format() != WeightFormat::bf16) throw std::logic_error("linear: bf16 inputs need bf16 weights");
   const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
   const std::size_t row_split = row_parts(panels, x.rows);
   const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
   need_scratch(linear_scratch_floats(kernels_, w.columns(), x.rows));
+  const std::size_t mark = arena_.mark();
+  const Rows input = product_rows(w, x);
   LinearArgs args{.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                  .x = x.data, .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = x.rows, .y = y.data,
+                  .x = input.data, .x_bf16 = is_bf16(x), .x_scales = input.scales, .x_stride = input.stride,
+                  .rows = x.rows, .y = y.data,
                   .y_bf16 = is_bf16(y), .y_stride = y.stride, .panel_begin = 0, .panel_end = panels, .act = e.act,
                   .combine = e.combine, .bias = values(e.bias), .gate = e.gate.f32(), .base = e.base.f32(),
                   .target = e.target.f32(), .gate_stride = e.gate.stride, .base_stride = e.base.stride,
                   .target_stride = e.target.stride, .scratch = nullptr};
-  parallel(threads_, panel_parts * row_split, [&](std::size_t task, int thread) {
+  team_.run(panel_parts * row_split, [&](std::size_t task, int thread) {
     const std::size_t part = task / row_split, rows_part = task % row_split;
     const std::size_t begin = x.rows * rows_part / row_split, end = x.rows * (rows_part + 1) / row_split;
     LinearArgs a = args;
     a.panel_begin = panels * part / panel_parts;
     a.panel_end = panels * (part + 1) / panel_parts;
     a.rows = end - begin;
-    a.x = at(x, begin);
+    a.x = input.data + begin * input.row_bytes;
+    if (a.x_scales != nullptr) a.x_scales += begin;
     a.y = at(y, begin);
     if (a.gate != nullptr) a.gate += begin * a.gate_stride;
     if (a.base != nullptr) a.base += begin * a.base_stride;
@@ -196,13 +240,14 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
     a.scratch = scratch(thread);
     kernels_.linear(a);
   });
+  arena_.release(mark);
 }
 
 void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
                   StateView state, Tensor out) {
   constexpr std::size_t kChannels = 64;
   const std::size_t blocks = (r.columns + kChannels - 1) / kChannels;
-  parallel(threads_, layout.size() * blocks, [&](std::size_t task, int) {
+  team_.run(layout.size() * blocks, [&](std::size_t task, int) {
     const Piece& piece = layout[task / blocks];
     const std::size_t first = task % blocks * kChannels;
     kernels_.wkv4({.r = reinterpret_cast<const float*>(at(r, piece.row)),
@@ -219,7 +264,7 @@ template <typename Fill>
 void CpuOps::for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
                        void (*kernel)(const WkvHeadArgs&)) {
   need_scratch(wkv_scratch_floats(size));
-  parallel(threads_, layout.size() * heads, [&](std::size_t task, int thread) {
+  team_.run(layout.size() * heads, [&](std::size_t task, int thread) {
     const Piece& piece = layout[task / heads];
     const std::size_t head = task % heads;
     WkvHeadArgs a{};
@@ -310,15 +355,20 @@ void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const T
   const std::size_t row_split = row_parts(blocks, x.rows);
   need_scratch(head_scratch_floats(kernels_, w.columns(), x.rows));
   std::vector<HeadPartial> partials(blocks * x.rows);
-  parallel(threads_, blocks * row_split, [&](std::size_t task, int thread) {
+  const std::size_t mark = arena_.mark();
+  const Rows input = product_rows(w, x);
+  team_.run(blocks * row_split, [&](std::size_t task, int thread) {
     const std::size_t block = task / row_split, part = task % row_split;
     const std::size_t begin = x.rows * part / row_split, end = x.rows * (part + 1) / row_split;
     kernels_.head({.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                   .x = at(x, begin), .x_bf16 = is_bf16(x), .x_stride = x.stride, .rows = end - begin,
+                   .x = input.data + begin * input.row_bytes, .x_bf16 = is_bf16(x),
+                   .x_scales = input.scales != nullptr ? input.scales + begin : nullptr, .x_stride = input.stride,
+                   .rows = end - begin,
                    .targets = targets.data() + begin, .panel_begin = block * block_panels,
                    .panel_end = std::min(panels, (block + 1) * block_panels),
                    .partials = partials.data() + block * x.rows + begin, .scratch = scratch(thread)});
   });
+  arena_.release(mark);
   // Blocks are joined in ascending order, in f64, so that the result does not depend on who computed them.
   for (std::size_t r = 0; r < x.rows; ++r) {
     HeadPartial top = partials[r];

@@ -1,11 +1,14 @@
 // Picks the kernel table for this machine, and makes the CPU backend around it.
 #include <fmt/format.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
 #include "engine/ops.h"
 
@@ -24,17 +27,21 @@ const Isa kIsas[] = {
     {&kernels_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
     {&kernels_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
     {&kernels_avx512bf16,
-     [] { return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0; }},
+     [] {
+       // Every CPU with AVX-512 BF16 has VNNI too; the table uses both.
+       return __builtin_cpu_supports("x86-64-v4") != 0 && __builtin_cpu_supports("avx512bf16") != 0 &&
+              __builtin_cpu_supports("avx512vnni") != 0;
+     }},
 };
 
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels)
-      : kernels_(kernels), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+      : kernels_(kernels), packers_(usable_threads()), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
   std::string device() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name; }
-  std::unique_ptr<Weight> matrix(const StoredTensor& tensor, WeightFormat format) override {
-    return std::make_unique<CpuWeight>(kernels_, tensor, format, bytes_);
+  std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
+    return std::make_unique<CpuWeight>(kernels_, packers_, tensor, mode, bytes_);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);
@@ -45,10 +52,27 @@ class CpuBackend final : public Backend {
 
  private:
   const Kernels& kernels_;
+  Team packers_;
   std::shared_ptr<std::atomic<std::uint64_t>> bytes_;
 };
 
 }  // namespace
+
+const Kernels& find_kernels(const std::string& isa) {
+  std::string known;
+  for (const Isa& entry : kIsas) {
+    if (isa == entry.kernels->name) {
+      if (!entry.supported()) {
+        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
+                                             fmt::join(supported_isas(), ", ")));
+      }
+      return *entry.kernels;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(entry.kernels->name);
+  }
+  throw std::invalid_argument(fmt::format("unknown instruction set '{}'; known: {}", isa, known));
+}
+
 }  // namespace cpu
 
 std::vector<std::string> supported_isas() {
@@ -59,19 +83,14 @@ std::vector<std::string> supported_isas() {
   return names;
 }
 
+int usable_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
 std::unique_ptr<Backend> cpu_backend(const std::string& word) {
-  std::string known;
-  for (const cpu::Isa& isa : cpu::kIsas) {
-    if (word == isa.kernels->name) {
-      if (!isa.supported()) {
-        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", word,
-                                             fmt::join(supported_isas(), ", ")));
-      }
-      return std::make_unique<cpu::CpuBackend>(*isa.kernels);
-    }
-    known += (known.empty() ? "" : ", ") + std::string(isa.kernels->name);
-  }
-  throw std::invalid_argument(fmt::format("unknown instruction set '{}'; known: {}", word, known));
+  return std::make_unique<cpu::CpuBackend>(cpu::find_kernels(word));
 }
 
 std::unique_ptr<Backend> cpu_backend() {

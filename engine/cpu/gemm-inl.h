@@ -1,167 +1,15 @@
-// The matrix-product micro-kernels and what is done with their tiles.  Included by kernels.cc alone.
+// Matrix products: the loops around the tiles, and what is done with finished ones.  Included by kernels.cc alone.
 #pragma once
 
-#include <cstring>
-
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/pack-inl.h"
 #include "engine/cpu/simd.h"
+#include "engine/cpu/tiles-inl.h"
 
 namespace deciban::cpu {
 namespace {
 
 using namespace simd;
-
-#if defined(__AVX512F__)
-inline constexpr int kRows = 6, kVectors = 4;  // 24 accumulators of 32 registers
-#elif defined(__AVX2__)
-inline constexpr int kRows = 6, kVectors = 2;  // 12 of 16
-#else
-inline constexpr int kRows = 4, kVectors = 2;  // 8 of 16
-#endif
-inline constexpr std::size_t kPanel = kVectors * kWidth;
-inline constexpr std::size_t kBlock = 1024;  // inputs; a block of a panel stays in the L2 cache
-
-// Tiles are [rows][kPanel] f32, the sums so far; each function adds inputs [0, count) of its operands.
-template <int R>
-inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t count, float* tile) {
-  V acc[R][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  for (std::size_t k = 0; k < count; ++k) {
-    V b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = load(w + k * kPanel + v * kWidth);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const V a = set(x[r * xs + k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(tile + r * kPanel + v * kWidth, acc[r][v]);
-  }
-}
-
-// The same sums from weights that are widened on the way: for few rows, where widening a block first does not pay.
-template <int R, WeightFormat F>
-inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count, float* tile) {
-  V acc[R][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  if constexpr (F == WeightFormat::f16) {
-    const auto* half = reinterpret_cast<const std::uint16_t*>(w);
-    for (std::size_t k = 0; k < count; ++k) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const V b = load_f16(half + k * kPanel + v * kWidth);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(x[r * xs + k]), b, acc[r][v]);
-      }
-    }
-  } else {
-    for (std::size_t k = 0; k + 1 < count; k += 2) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const std::byte* pairs = w + (k / 2 * kPanel + v * kWidth) * 4;
-        const V even = first_of_pairs(pairs), odd = second_of_pairs(pairs);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          acc[r][v] = fma(set(x[r * xs + k]), even, acc[r][v]);
-          acc[r][v] = fma(set(x[r * xs + k + 1]), odd, acc[r][v]);
-        }
-      }
-    }
-    if (count % 2) {
-      const std::size_t k = count - 1;
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const V even = first_of_pairs(w + (k / 2 * kPanel + v * kWidth) * 4);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(x[r * xs + k]), even, acc[r][v]);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(tile + r * kPanel + v * kWidth, acc[r][v]);
-  }
-}
-
-// bf16 weights and activations.  x rows are read as 32-bit pairs.
-template <int R>
-inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w, std::size_t count, float* tile) {
-  const std::size_t pairs = (count + 1) / 2;
-  V acc[R][kVectors];  // GCC 12 keeps __m512 accumulators in registers where it spills __m512i ones
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  for (std::size_t k = 0; k < pairs; ++k) {
-    const std::byte* row = w + k * kPanel * 4;
-#if defined(__AVX512BF16__)
-    __m512bh b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = (__m512bh)_mm512_loadu_si512(row + v * kWidth * 4);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      std::int32_t pair;
-      std::memcpy(&pair, x + r * xs + 2 * k, 4);
-      const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], a, b[v]);
-    }
-#else
-    // No dot product of pairs in this ISA: the products are exact in f32, summed one after the other.
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const V even = first_of_pairs(row + v * kWidth * 4), odd = second_of_pairs(row + v * kWidth * 4);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        std::uint32_t pair;
-        std::memcpy(&pair, x + r * xs + 2 * k, 4);
-        const std::uint32_t low = pair << 16, high = pair & 0xffff0000u;
-        float a0, a1;
-        std::memcpy(&a0, &low, 4);
-        std::memcpy(&a1, &high, 4);
-        acc[r][v] = fma(set(a1), odd, fma(set(a0), even, acc[r][v]));
-      }
-    }
-#endif
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(tile + r * kPanel + v * kWidth, acc[r][v]);
-  }
-}
-
-// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is even.
-inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count, float* out) {
-  if (format == WeightFormat::f16) {
-    const auto* half = reinterpret_cast<const std::uint16_t*>(panel) + first * kPanel;
-    for (std::size_t i = 0; i < count * kPanel; i += kWidth) store(out + i, load_f16(half + i));
-    return;
-  }
-  const std::byte* pairs = panel + first / 2 * kPanel * 4;
-  for (std::size_t k = 0; k < count; k += 2) {
-    for (int v = 0; v < kVectors; ++v) {
-      const std::byte* p = pairs + (k / 2 * kPanel + v * kWidth) * 4;
-      store(out + k * kPanel + v * kWidth, first_of_pairs(p));
-      if (k + 1 < count) store(out + (k + 1) * kPanel + v * kWidth, second_of_pairs(p));
-    }
-  }
-}
 
 // A matrix operand as the row loops see it.
 struct Operand {
@@ -169,12 +17,18 @@ struct Operand {
   std::size_t inputs;
   const void* x;
   bool x_bf16;
+  const float* x_scales;
   std::size_t x_stride, rows;
 };
 
 template <int R>
 inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::size_t count, const std::byte* panel,
                      const float* wide, float* tile) {
+  if (o.x_scales != nullptr) {
+    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + row * o.x_stride, o.x_stride, o.x_scales + row, panel, o.inputs,
+               tile);
+    return;
+  }
   if (o.x_bf16) {
     tile_bf16<R>(static_cast<const std::uint16_t*>(o.x) + row * o.x_stride + first, o.x_stride,
                  panel + first / 2 * kPanel * 4, count, tile);
@@ -183,6 +37,8 @@ inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::
   const float* x = static_cast<const float*>(o.x) + row * o.x_stride + first;
   if (wide != nullptr) {
     tile_f32<R>(x, o.x_stride, wide, count, tile);
+  } else if (o.format == WeightFormat::i8) {
+    tile_widening<R, WeightFormat::i8>(x, o.x_stride, panel + first / 4 * kPanel * 4, count, tile);
   } else if (o.format == WeightFormat::f16) {
     tile_widening<R, WeightFormat::f16>(x, o.x_stride, panel + first * kPanel * 2, count, tile);
   } else {
@@ -206,6 +62,16 @@ inline void tile_rows(int rows, const Operand& o, std::size_t row, std::size_t f
 // scratch: [kBlock or inputs + 1][kPanel] for widened weights, then [rows rounded up][kPanel] for sums set aside.
 template <typename Done>
 inline void for_each_tile(const Operand& o, const std::byte* panel, float* scratch, const Done& done) {
+  if (o.x_scales != nullptr) {
+    alignas(64) float tile[kRows * kPanel];
+    for (std::size_t row = 0; row < o.rows; row += kRows) {
+      const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
+      tile_rows(rows, o, row, 0, o.inputs, panel, nullptr, tile);
+      done(row, rows, static_cast<const float*>(tile));
+    }
+    return;
+  }
+  const auto* scales = reinterpret_cast<const float*>(panel + (o.inputs + 3) / 4 * kPanel * 4);
   const std::size_t block = o.inputs < kBlock ? o.inputs : kBlock;
   float* sums = scratch + (block + 1) * kPanel;
   const bool widen_first = !o.x_bf16 && o.format != WeightFormat::f32 && o.rows >= 3 * kRows;
@@ -229,7 +95,15 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
         for (std::size_t i = 0; i < rows * kPanel; i += kWidth) store(t + i, load(sums + row * kPanel + i));
       }
       tile_rows(rows, o, row, first, count, panel, wide, t);
-      if (last) done(row, rows, static_cast<const float*>(t));
+      if (!last) continue;
+      if (o.format == WeightFormat::i8) {
+        for (int r = 0; r < rows; ++r) {
+          for (std::size_t c = 0; c < kPanel; c += kWidth) {
+            store(t + r * kPanel + c, mul(load(t + r * kPanel + c), load(scales + c)));
+          }
+        }
+      }
+      done(row, rows, static_cast<const float*>(t));
     }
     if (last) break;
   }
@@ -240,7 +114,7 @@ inline V apply(Epilogue::Act act, V p) {
     case Epilogue::Act::none:
       return p;
     case Epilogue::Act::relu2: {
-      const V m = max(p, zero());
+      const V m = max(zero(), p);  // in this order a NaN stays one
       return mul(m, m);
     }
     case Epilogue::Act::sigmoid:
@@ -285,7 +159,7 @@ inline void write_tile(const LinearArgs& a, std::size_t panel, std::size_t row, 
 }
 
 void linear(const LinearArgs& a) {
-  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_stride, a.rows};
+  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   for (std::size_t p = a.panel_begin; p < a.panel_end; ++p) {
     for_each_tile(operand, a.packed + p * bytes, a.scratch, [&](std::size_t row, int rows, const float* tile) {
@@ -296,7 +170,7 @@ void linear(const LinearArgs& a) {
 
 // Running values by lane: [row][4][kWidth] = maximum, sum, best value's column (as float bits of an int), unused.
 void head(const HeadArgs& a) {
-  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_stride, a.rows};
+  const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   const std::size_t block = a.inputs < kBlock ? a.inputs : kBlock;
   float* lanes = a.scratch + (block + 1 + a.rows + 8) * kPanel;
@@ -360,33 +234,6 @@ void head(const HeadArgs& a) {
       if (lane[kWidth + i] != lane[kWidth + i]) out.sum = lane[kWidth + i];
     }
   }
-}
-
-bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
-          std::byte* panel) {
-  bool finite = true;
-  alignas(64) float column[kPanel];
-  const std::size_t padded = format == WeightFormat::bf16 ? (inputs + 1) / 2 * 2 : inputs;
-  for (std::size_t k = 0; k < padded; ++k) {
-    for (std::size_t n = 0; n < kPanel; ++n) {
-      const float value = n < outputs && k < inputs ? rows[n * row_stride + k] : 0.0f;
-      finite &= value - value == 0.0f;
-      column[n] = value;
-    }
-    if (format == WeightFormat::f32) {
-      std::memcpy(panel + k * kPanel * 4, column, kPanel * 4);
-    } else if (format == WeightFormat::bf16) {
-      alignas(64) std::uint16_t narrow[kPanel];
-      for (std::size_t n = 0; n < kPanel; n += kWidth) store_bf16(narrow + n, load(column + n));
-      auto* out = reinterpret_cast<std::uint16_t*>(panel + k / 2 * kPanel * 4);
-      for (std::size_t n = 0; n < kPanel; ++n) out[2 * n + k % 2] = narrow[n];
-    } else {
-      auto* out = reinterpret_cast<std::uint16_t*>(panel) + k * kPanel;
-      for (std::size_t n = 0; n < kPanel; ++n) out[n] = to_f16(column[n]);
-      for (std::size_t n = 0; n < kPanel; ++n) finite &= (out[n] & 0x7c00) != 0x7c00;  // overflow of f16
-    }
-  }
-  return finite;
 }
 
 }  // namespace

@@ -3,15 +3,18 @@
 //
 // Layouts.  Activation rows are f32, or bf16 as uint16_t, `stride` elements apart (a multiple of 32, padding finite).
 // A weight matrix [N outputs, K inputs] is packed in panels of `panel` outputs, each holding the inputs one after the
-// other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2] (an odd K is padded with a zero).  A packed panel
-// is panel_bytes(format, K) long.
+// other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2], i8 as [ceil(K / 4)][panel][4] (padded with zeros),
+// followed for i8 by the outputs' scales, f32 [panel], and 128 times the sums of their weights, i32 [panel].  A packed
+// panel is panel_bytes(format, K) long.  i8 activations are kept as u8, 128 added (what vpdpbusd takes); their rows are
+// a multiple of 64 apart and filled up with 128.
 //
 // Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32 accumulator
-// per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there is one.
+// per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there is one; i8: exact.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "engine/ops.h"
 
@@ -24,6 +27,7 @@ struct LinearArgs {
   std::size_t inputs, outputs;
   const void* x;
   bool x_bf16;
+  const float* x_scales;  // [rows] if x is i8, else null
   std::size_t x_stride, rows;
   void* y;
   bool y_bf16;
@@ -52,6 +56,7 @@ struct HeadArgs {
   std::size_t inputs, outputs;
   const void* x;
   bool x_bf16;
+  const float* x_scales;  // [rows] if x is i8, else null
   std::size_t x_stride, rows;
   const Token* targets;
   std::size_t panel_begin, panel_end;  // one block
@@ -114,6 +119,8 @@ struct Kernels {
   std::size_t k_block;  // inputs summed before the accumulators are set aside
   bool (*pack)(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
                std::byte* panel);  // one panel from `outputs` <= panel rows; false if a value is not finite
+  // One row of f32 to i8 + 128, filled up to a multiple of 64; returns the scale.
+  float (*quantise)(const float* x, std::size_t columns, std::uint8_t* out);
   void (*linear)(const LinearArgs& args);
   void (*head)(const HeadArgs& args);
   void (*norm_mix)(const NormMixArgs& args);
@@ -132,6 +139,8 @@ inline std::size_t panel_bytes(WeightFormat format, std::size_t inputs, std::siz
       return inputs * panel * 4;
     case WeightFormat::f16:
       return inputs * panel * 2;
+    case WeightFormat::i8:
+      return (inputs + 3) / 4 * panel * 4 + panel * 8;
     case WeightFormat::bf16:
       break;
   }
@@ -147,6 +156,10 @@ inline std::size_t linear_scratch_floats(const Kernels& kernels, std::size_t inp
 inline std::size_t head_scratch_floats(const Kernels& kernels, std::size_t inputs, std::size_t rows) {
   return linear_scratch_floats(kernels, inputs, rows) + rows * 4 * 16;
 }
+
+// The table of the instruction set named (supported_isas() of ops.h lists what this machine has).  Throws
+// std::invalid_argument for an unknown name, std::runtime_error for one that this CPU lacks.
+DECIBAN_API const Kernels& find_kernels(const std::string& isa);
 
 extern "C" {
 extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_avx512bf16;

@@ -50,6 +50,28 @@ inline V second_of_pairs(const void* p) {
 inline V load_f16(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+using I = __m512i;  // kWidth lanes of i32, or of four bytes
+inline I load_int(const void* p) { return _mm512_loadu_si512(p); }
+inline void store_int(void* p, I a) { _mm512_storeu_si512(p, a); }
+inline I set_int(std::int32_t a) { return _mm512_set1_epi32(a); }
+inline I sub_int(I a, I b) { return _mm512_sub_epi32(a, b); }
+inline V to_float(I a) { return _mm512_cvtepi32_ps(a); }
+inline I to_int(V a) { return _mm512_cvtps_epi32(a); }  // to nearest
+// Lane by lane: acc + the four products of x's unsigned and w's signed bytes.
+inline I dot4(I acc, I x, I w) {
+#if defined(__AVX512VNNI__)
+  // By hand: GCC 12 copies and stores the accumulator at every use of the intrinsic.
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+  return acc;
+#else
+  const I even = _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
+  const I odd = _mm512_madd_epi16(_mm512_srli_epi16(x, 8), _mm512_srai_epi16(w, 8));
+  return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+#endif
+}
+// Signed byte `Byte` of each lane.
+template <int Byte>
+inline V byte_of(I a) { return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * Byte), 24)); }
 // Rounds to bf16, to nearest even; no NaN expected.
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m512i u = _mm512_castps_si512(a);
@@ -96,6 +118,20 @@ inline V second_of_pairs(const void* p) {
 inline V load_f16(const std::uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
+using I = __m256i;
+inline I load_int(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline void store_int(void* p, I a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
+inline I set_int(std::int32_t a) { return _mm256_set1_epi32(a); }
+inline I sub_int(I a, I b) { return _mm256_sub_epi32(a, b); }
+inline V to_float(I a) { return _mm256_cvtepi32_ps(a); }
+inline I to_int(V a) { return _mm256_cvtps_epi32(a); }
+inline I dot4(I acc, I x, I w) {
+  const I even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+  const I odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
+  return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+}
+template <int Byte>
+inline V byte_of(I a) { return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a, 24 - 8 * Byte), 24)); }
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m256i u = _mm256_castps_si256(a);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
@@ -148,6 +184,20 @@ inline V load_f16(const std::uint16_t* p) {
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
   return _mm_or_ps(value, _mm_castsi128_ps(sign));
 }
+using I = __m128i;
+inline I load_int(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline void store_int(void* p, I a) { _mm_storeu_si128(static_cast<__m128i*>(p), a); }
+inline I set_int(std::int32_t a) { return _mm_set1_epi32(a); }
+inline I sub_int(I a, I b) { return _mm_sub_epi32(a, b); }
+inline V to_float(I a) { return _mm_cvtepi32_ps(a); }
+inline I to_int(V a) { return _mm_cvtps_epi32(a); }
+inline I dot4(I acc, I x, I w) {
+  const I even = _mm_madd_epi16(_mm_and_si128(x, _mm_set1_epi16(0xff)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
+  const I odd = _mm_madd_epi16(_mm_srli_epi16(x, 8), _mm_srai_epi16(w, 8));
+  return _mm_add_epi32(acc, _mm_add_epi32(even, odd));
+}
+template <int Byte>
+inline V byte_of(I a) { return _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(a, 24 - 8 * Byte), 24)); }
 inline void store_bf16(std::uint16_t* p, V a) {
   alignas(16) std::uint32_t u[4];
   _mm_store_si128(reinterpret_cast<__m128i*>(u), _mm_castps_si128(a));
@@ -165,11 +215,17 @@ inline float sum(V a) {
   return lane[0];
 }
 
-// e^x, at most 1.5 ulp from exact for results >= 2^-126; 0 below, the largest finite power's neighbourhood above
-// x = 88.37 saturates.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on ±ln 2 / 2).
-inline V exp(V x) {
+// How far from exact these functions are was measured over all exponents against float64 on every instruction set
+// (kernel_functions_test.cc holds the limits).  NaN comes out as NaN: min and max give their second operand for one.
+
+// e^x = sum + rest, where sum is the rounded result: 0 for x < -87.33654 (results below 2^-126), saturated at
+// e^88.37 = 2.4e38.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on +-ln 2 / 2).
+struct SumAndRest {
+  V sum, rest;
+};
+inline SumAndRest exp_with_rest(V x) {
   const M tiny = greater(set(-87.33654f), x);
-  x = min(max(x, set(-87.33654f)), set(88.37f));
+  x = min(set(88.37f), max(set(-87.33654f), x));
   const V n = round(mul(x, set(1.44269504088896341f)));
   V r = fnma(n, set(0.693145751953125f), x);
   r = fnma(n, set(1.42860682030941723e-6f), r);
@@ -180,13 +236,28 @@ inline V exp(V x) {
   p = fma(p, r, set(1.6666665459e-1f));
   p = fma(p, r, set(5.0000001201e-1f));
   const V r2 = mul(r, r);
-  p = add(fma(p, r2, r), set(1.0f));
-  return select(tiny, zero(), scale2(p, n));
+  const V more = fma(p, r2, r);  // e^r - 1
+  const V sum = add(more, set(1.0f));
+  const V rest = sub(more, sub(sum, set(1.0f)));
+  return {select(tiny, zero(), scale2(sum, n)), select(tiny, zero(), scale2(rest, n))};
+}
+// At most 1.01 ulp.
+inline V exp(V x) { return exp_with_rest(x).sum; }
+
+// 1 / (1 + e^-x), at most 1.4 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, so that nothing overflows; what the rounded
+// numerator and denominator lost is put back to first order (1 / denominator is s or 1 - s).
+inline V sigmoid(V x) {
+  const M positive = greater(x, zero());
+  const SumAndRest e = exp_with_rest(sub(zero(), abs(x)));
+  const V denominator = add(set(1.0f), e.sum);
+  const V denominator_rest = add(sub(e.sum, sub(denominator, set(1.0f))), e.rest);
+  const V s = div(select(positive, set(1.0f), e.sum), denominator);
+  const V inverse = select(positive, s, sub(set(1.0f), s));
+  const V numerator_rest = select(positive, zero(), e.rest);
+  return fma(fnma(s, denominator_rest, numerator_rest), inverse, s);
 }
 
-inline V sigmoid(V x) { return div(set(1.0f), add(set(1.0f), exp(sub(zero(), x)))); }
-
-// tanh x: a rational-free odd polynomial for |x| < 0.625, 1 - 2 / (e^{2|x|} + 1) beyond.
+// tanh x, at most 1.3 ulp: an odd polynomial for |x| < 0.625, 1 - 2 / (e^{2|x|} + 1) beyond.
 inline V tanh(V x) {
   const V a = abs(x);
   const V z = mul(x, x);
@@ -196,7 +267,7 @@ inline V tanh(V x) {
   p = fma(p, z, set(1.33314422036e-1f));
   p = fma(p, z, set(-3.33332819422e-1f));
   const V small = fma(mul(p, z), x, x);
-  const V e = exp(mul(min(a, set(20.0f)), set(2.0f)));
+  const V e = exp(mul(min(set(20.0f), a), set(2.0f)));
   const V large = copysign(sub(set(1.0f), div(set(2.0f), add(e, set(1.0f)))), x);
   return select(greater(set(0.625f), a), small, large);
 }

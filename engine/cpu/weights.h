@@ -6,14 +6,15 @@
 
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/memory.h"
+#include "engine/cpu/team.h"
 #include "engine/ops.h"
 
 namespace deciban::cpu {
 
 class CpuWeight final : public Weight {
  public:
-  // Packs with all threads; releases the mapped pages behind it.  Throws for values that are not finite.
-  CpuWeight(const Kernels& kernels, const StoredTensor& tensor, WeightFormat format,
+  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not finite.
+  CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
             std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CpuWeight() override;
   std::size_t rows() const override { return outputs_; }
@@ -21,10 +22,12 @@ class CpuWeight final : public Weight {
   std::uint64_t bytes() const override { return pages_.bytes(); }
 
   WeightFormat format() const { return format_; }
+  bool wants_i8() const { return wants_i8_; }  // its inputs are rounded to i8
   const std::byte* packed() const { return pages_.data(); }
 
  private:
   WeightFormat format_;
+  bool wants_i8_;
   std::size_t outputs_ = 0, inputs_ = 0;
   Pages pages_;
   std::shared_ptr<std::atomic<std::uint64_t>> total_;  // the backend's account

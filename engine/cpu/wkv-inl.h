@@ -4,6 +4,8 @@
 // of values outside and tokens inside, and a block of S (at most 64 x 64) stays in the L1 cache.
 #pragma once
 
+#include <cstring>
+
 #include "engine/cpu/rows-inl.h"
 
 namespace deciban::cpu {

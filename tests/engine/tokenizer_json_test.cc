@@ -161,16 +161,19 @@ TEST(TokenizerJson, RefusesUnknownPartsByName) {
 
 TEST(TokenizerJson, RefusesBrokenFilesSayingWhere) {
   EXPECT_THAT(error_of(std::string("{\"model\": ")), testing::StartsWith("t.json: not valid JSON at byte "));
+  EXPECT_THAT(error_of(std::string("{\"model\": 1e999}")), testing::StartsWith("t.json: not valid JSON: "));
   EXPECT_EQ(error_of(std::string("[1, 2]")), "t.json: this is not a tokenizer.json: it has no \"model\"");
   EXPECT_EQ(error_of(std::string("{\"vocab\": {}}")),
             "t.json: this is not a tokenizer.json: it has no \"model\"");
   EXPECT_EQ(error_of(with("/model", nullptr)), "t.json: model: is missing");
   EXPECT_EQ(error_of(with("/model/vocab", {"a", "b"})),
             "t.json: model.vocab: is not an object of texts and ids");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", "two")), "t.json: model.vocab[\"ab\"]: is not a whole number");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", -2)), "t.json: model.vocab[\"ab\"]: -2 is outside 0 to 2097151");
+  EXPECT_EQ(error_of(with("/model/vocab/ab", "two")),
+            "t.json: model.vocab: the id of 'ab' is not a whole number");
+  EXPECT_EQ(error_of(with("/model/vocab/ab", -2)),
+            "t.json: model.vocab: the id of 'ab' is -2, outside 0 to 2097151");
   EXPECT_EQ(error_of(with("/model/vocab/ab", 18446744073709551615u)),
-            "t.json: model.vocab[\"ab\"]: 18446744073709551615 is outside 0 to 2097151");
+            "t.json: model.vocab: the id of 'ab' is 18446744073709551615, outside 0 to 2097151");
   EXPECT_EQ(error_of(with("/model/vocab/ab", 1)), "t.json: model.vocab: 'ab' and 'b' have the same id 1");
   EXPECT_EQ(error_of(with("/model/merges", {"a b c"})),
             "t.json: model.merges[0]: is neither \"LEFT RIGHT\" nor [LEFT, RIGHT]");

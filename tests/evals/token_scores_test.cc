@@ -7,7 +7,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 
 namespace deciban {
 namespace {

@@ -1,0 +1,290 @@
+// Op cases of the matrix products: linear and score_head.
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "engine/op_case_data.h"
+
+namespace deciban::op_case {
+namespace {
+
+using Act = Epilogue::Act;
+using Combine = Epilogue::Combine;
+
+double logistic(double p) {
+  return 1 / (1 + std::exp(-p));
+}
+
+double activate(Act act, double p) {
+  switch (act) {
+    case Act::none:
+      return p;
+    case Act::relu2:
+      return p > 0 ? p * p : 0;
+    case Act::sigmoid:
+      return logistic(p);
+    case Act::tanh:
+      return std::tanh(p);
+    case Act::silu:
+      return p * logistic(p);
+    case Act::exp_neg_exp:
+      return std::exp(-std::exp(p));
+    case Act::decay7:
+      return std::exp(-0.606531 * logistic(p));
+  }
+  return p;
+}
+
+// act(p) for p known to within `error`: what the error becomes, and 4 ulp of f32 for the function itself.
+// exp(-exp(p)) multiplies the inner function's relative error by exp(p).
+void activate(Act act, double& p, double& error) {
+  const double value = activate(act, p);
+  double moved =
+      std::max(std::abs(activate(act, p + error) - value), std::abs(activate(act, p - error) - value));
+  if (act != Act::none) moved += 8 * kEps * std::abs(value) + kTiny;
+  if (act == Act::exp_neg_exp) moved += 8 * kEps * std::exp(p) * std::abs(value);
+  p = value;
+  error = moved;
+}
+
+// The rounding of a sum of n products in f32, relative to the sum of their magnitudes: a random walk of n
+// half ulps (2 n where a multiply-add rounds twice).  The worst case, n half ulps, would hide a dropped
+// input.
+double product_rounding(std::size_t n) {
+  return kEps * (2 + 4 * std::sqrt(static_cast<double>(n)));
+}
+
+// Sums of W x and of |W| |x| for all rows, in f64, with the weights as they are stored.
+struct Products {
+  std::vector<double> sum, magnitude;  // [rows, outputs]
+};
+Products products(const Values& w, std::size_t outputs, std::size_t inputs, bool transposed,
+                  WeightFormat format, const Values& x, std::size_t rows) {
+  Products p{std::vector<double>(rows * outputs), std::vector<double>(rows * outputs)};
+  std::vector<double> weight(inputs);
+  for (std::size_t n = 0; n < outputs; ++n) {
+    for (std::size_t k = 0; k < inputs; ++k) {
+      weight[k] = round_to(format, transposed ? w[k * outputs + n] : w[n * inputs + k]);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      double sum = 0, magnitude = 0;
+      for (std::size_t k = 0; k < inputs; ++k) {
+        const double product = weight[k] * x[r * inputs + k];
+        sum += product;
+        magnitude += std::abs(product);
+      }
+      p.sum[r * outputs + n] = sum;
+      p.magnitude[r * outputs + n] = magnitude;
+    }
+  }
+  return p;
+}
+
+class LinearProblem final : public OpProblem {
+ public:
+  explicit LinearProblem(const OpCase& c) : c_(c) {
+    const bool reads_y = c.combine == Combine::add || c.combine == Combine::gate_add;
+    if (c.has(kNarrow) && (reads_y || c.has(kInPlace)))
+      throw std::logic_error("linear: a bf16 y is never read");
+    if (c.has(kInPlace) && c.combine != Combine::lerp)
+      throw std::logic_error("linear: only a lerp has a base");
+    Random random(name(c));
+    w_ = random.normals(c.outputs * c.inputs, 1 / std::sqrt(static_cast<double>(c.inputs)));
+    x_ = rounded(c.mode.activations, random.normals(c.rows * c.inputs, 1));
+    if (c.has(kBias)) bias_ = random.normals(c.outputs, 0.5);
+    const std::size_t size = c.rows * c.outputs;
+    if (reads_y || c.has(kInPlace)) y_ = random.normals(size, 1);
+    if (c.combine == Combine::gate_add) gate_ = random.normals(size, 1);
+    if (c.combine == Combine::lerp) {
+      base_ = c.has(kInPlace) ? y_ : random.normals(size, 1);
+      target_ = random.normals(size, 1);
+    }
+  }
+
+  std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
+
+  std::vector<Expected> expected() const override {
+    const Products p = products(w_, c_.outputs, c_.inputs, c_.has(kTransposed), c_.mode.weights, x_, c_.rows);
+    const double rounding = product_rounding(c_.inputs);
+    Bounded y(p.sum.size());
+    for (std::size_t i = 0; i < p.sum.size(); ++i) {
+      double v = p.sum[i], error = rounding * p.magnitude[i];
+      if (!bias_.empty()) {
+        v += bias_[i % c_.outputs];
+        error += kEps * std::abs(v);
+      }
+      activate(c_.act, v, error);
+      if (c_.combine == Combine::add) {
+        v += y_[i];
+      } else if (c_.combine == Combine::gate_add) {
+        error = error * std::abs(gate_[i]) + kEps * std::abs(v * gate_[i]);
+        v = y_[i] + gate_[i] * v;
+      } else if (c_.combine == Combine::lerp) {
+        const double way = static_cast<double>(target_[i]) - base_[i];
+        error = error * std::abs(way) + 3 * kEps * std::abs(way * v);
+        v = base_[i] + way * v;
+      }
+      y.value[i] = v;
+      y.error[i] = error + kEps * std::abs(v);
+    }
+    std::vector<Expected> all;
+    all.push_back(
+        stored("y", std::move(y), c_.has(kNarrow) ? ActivationFormat::bf16 : ActivationFormat::f32));
+    return all;
+  }
+
+ private:
+  class Run;
+  OpCase c_;
+  Values w_, x_, bias_, y_, gate_, base_, target_;
+};
+
+class LinearProblem::Run final : public OpRun {
+ public:
+  Run(const LinearProblem& p, Backend& backend, Ops& ops) : p_(p), ops_(ops) {
+    const OpCase& c = p.c_;
+    w_ = backend.matrix(stored_matrix(p.w_, c.outputs, c.inputs, c.has(kTransposed)), c.mode);
+    x_ = upload(ops, p.x_, c.rows, c.inputs, c.mode.activations);
+    y_ = ops.allocate(c.rows, c.outputs, c.has(kNarrow) ? Tensor::Type::bf16 : Tensor::Type::f32);
+    epilogue_.act = c.act;
+    epilogue_.combine = c.combine;
+    if (!p.bias_.empty()) {
+      bias_ = backend.vector(p.bias_);
+      epilogue_.bias = bias_.get();
+    }
+    if (!p.gate_.empty()) epilogue_.gate = upload(ops, p.gate_, c.rows, c.outputs);
+    if (!p.base_.empty()) epilogue_.base = c.has(kInPlace) ? y_ : upload(ops, p.base_, c.rows, c.outputs);
+    if (!p.target_.empty()) epilogue_.target = upload(ops, p.target_, c.rows, c.outputs);
+    Run::reset();
+  }
+  void reset() override {
+    if (!p_.y_.empty()) ops_.write(y_, 0, y_.rows, p_.y_.data());
+  }
+  void run() override { ops_.linear(*w_, x_, y_, epilogue_); }
+  std::vector<Values> outputs() override { return {download(ops_, y_)}; }
+
+ private:
+  const LinearProblem& p_;
+  Ops& ops_;
+  std::unique_ptr<Weight> w_;
+  std::unique_ptr<Vector> bias_;
+  Tensor x_, y_;
+  Epilogue epilogue_;
+};
+
+std::unique_ptr<OpRun> LinearProblem::bind(Backend& backend, Ops& ops) const {
+  return std::make_unique<Run>(*this, backend, ops);
+}
+
+class HeadProblem final : public OpProblem {
+ public:
+  explicit HeadProblem(const OpCase& c) : c_(c) {
+    Random random(name(c));
+    const std::size_t vocabulary = c.outputs, inputs = c.inputs;
+    const double scale = (c.has(kLarge) ? 60 : 2) / std::sqrt(static_cast<double>(inputs));
+    w_ = random.normals(vocabulary * inputs, scale);
+    Values x = random.normals(c.rows * inputs, 1);
+    std::vector<std::size_t> ids;
+    if (c.has(kBorderTies)) {
+      ids = {4095, 4096, vocabulary - 1};
+    } else if (c.has(kTies)) {
+      ids = {vocabulary / 3, vocabulary / 3 + 1, vocabulary / 3 + 16, 4095, 4096, vocabulary - 1};
+    }
+    if (!ids.empty()) {  // for inputs above zero, equal weights far above zero win
+      for (float& value : x) value = std::abs(value);
+      for (const std::size_t id : ids) {
+        if (id < vocabulary) std::fill_n(w_.begin() + id * inputs, inputs, static_cast<float>(2 * scale));
+      }
+    }
+    x_ = rounded(c.mode.activations, std::move(x));
+    const std::size_t borders[] = {0, vocabulary - 1, 4095, 4096, 63, 64, vocabulary / 3, 31, 32, 8191, 8192};
+    for (std::size_t r = 0; r < c.rows; ++r) {
+      const std::size_t id =
+          r < std::size(borders) ? borders[r] : static_cast<std::size_t>(random.uniform() * vocabulary);
+      targets_.push_back(static_cast<Token>(std::min(id, vocabulary - 1)));
+    }
+  }
+
+  std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
+
+  // A logit is off by its sum's rounding; the logarithm of the sum by no more than the logits are.  The sum
+  // itself and its exponentials add a few ulp and, summed in f32 within a block, a random walk over the
+  // vocabulary.
+  std::vector<Expected> expected() const override {
+    const std::size_t vocabulary = c_.outputs;
+    const Products p = products(w_, vocabulary, c_.inputs, false, c_.mode.weights, x_, c_.rows);
+    Expected logprob{"logprob", {}, {}}, best_logprob{"best_logprob", {}, {}}, best{"best", {}, {}};
+    for (std::size_t r = 0; r < c_.rows; ++r) {
+      const double* logit = p.sum.data() + r * vocabulary;
+      const double* magnitude = p.magnitude.data() + r * vocabulary;
+      const std::size_t top = std::max_element(logit, logit + vocabulary) - logit;  // the first of equals
+      const double rounding = product_rounding(c_.inputs);
+      double total = 0, mean_error = 0;
+      bool close = false;  // rounding may put another logit on top; exactly equal ones it leaves equal
+      for (std::size_t v = 0; v < vocabulary; ++v) {
+        const double e = std::exp(logit[v] - logit[top]);
+        total += e;
+        mean_error += e * rounding * magnitude[v];
+        const double gap = logit[top] - logit[v];
+        close |= gap > 0 && gap < rounding * (magnitude[top] + magnitude[v]);
+      }
+      const double own = mean_error / total + kEps * (16 + std::sqrt(static_cast<double>(vocabulary)));
+      const std::size_t target = static_cast<std::size_t>(targets_[r]);
+      const double value = logit[target] - logit[top] - std::log(total);
+      logprob.value.push_back(value);
+      logprob.allowed.push_back(rounding * magnitude[target] + own + kEps * std::abs(value));
+      best_logprob.value.push_back(-std::log(total));
+      best_logprob.allowed.push_back(rounding * magnitude[top] + own + kEps * std::log(total));
+      best.value.push_back(static_cast<double>(top));
+      best.allowed.push_back(close ? std::numeric_limits<double>::infinity() : 0);
+    }
+    return {std::move(logprob), std::move(best_logprob), std::move(best)};
+  }
+
+ private:
+  class Run;
+  OpCase c_;
+  Values w_, x_;
+  std::vector<Token> targets_;
+};
+
+class HeadProblem::Run final : public OpRun {
+ public:
+  Run(const HeadProblem& p, Backend& backend, Ops& ops) : p_(p), ops_(ops), scores_(p.c_.rows) {
+    w_ = backend.matrix(stored_matrix(p.w_, p.c_.outputs, p.c_.inputs), p.c_.mode);
+    x_ = upload(ops, p.x_, p.c_.rows, p.c_.inputs, p.c_.mode.activations);
+  }
+  void reset() override {}
+  void run() override { ops_.score_head(*w_, x_, p_.targets_, scores_); }
+  std::vector<Values> outputs() override {
+    std::vector<Values> all(3);
+    for (const TokenScore& score : scores_) {
+      all[0].push_back(score.logprob);
+      all[1].push_back(score.best_logprob);
+      all[2].push_back(static_cast<float>(score.best));  // exact below 2^24
+    }
+    return all;
+  }
+
+ private:
+  const HeadProblem& p_;
+  Ops& ops_;
+  std::unique_ptr<Weight> w_;
+  Tensor x_;
+  std::vector<TokenScore> scores_;
+};
+
+std::unique_ptr<OpRun> HeadProblem::bind(Backend& backend, Ops& ops) const {
+  return std::make_unique<Run>(*this, backend, ops);
+}
+
+}  // namespace
+
+std::unique_ptr<OpProblem> linear_problem(const OpCase& c) {
+  return std::make_unique<LinearProblem>(c);
+}
+std::unique_ptr<OpProblem> head_problem(const OpCase& c) {
+  return std::make_unique<HeadProblem>(c);
+}
+
+}  // namespace deciban::op_case

@@ -1,0 +1,360 @@
+#include "engine/op_cases.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "engine/op_case_data.h"
+
+namespace deciban {
+namespace {
+
+using Act = Epilogue::Act;
+using Combine = Epilogue::Combine;
+using Sizes = std::vector<std::size_t>;
+
+// One line an operation: its name, how a case is made, and what it costs.
+struct Entry {
+  OpKind op;
+  std::string_view name;
+  std::unique_ptr<OpProblem> (*problem)(const OpCase& c);
+};
+constexpr Entry kEntries[] = {
+    {OpKind::embed, "embed", op_case::embed_problem},
+    {OpKind::norm_mix, "norm_mix", op_case::norm_mix_problem},
+    {OpKind::linear, "linear", op_case::linear_problem},
+    {OpKind::wkv4, "wkv4", op_case::wkv4_problem},
+    {OpKind::wkv5, "wkv5", op_case::wkv5_problem},
+    {OpKind::wkv7, "wkv7", op_case::wkv7_problem},
+    {OpKind::norm_rows, "norm_rows", op_case::norm_rows_problem},
+    {OpKind::score_head, "score_head", op_case::head_problem},
+    {OpKind::transfer, "transfer", op_case::transfer_problem},
+};
+
+constexpr std::string_view kActNames[] = {"none", "relu2",       "sigmoid", "tanh",
+                                          "silu", "exp_neg_exp", "decay7"};
+constexpr std::string_view kCombineNames[] = {"store", "add", "gate_add", "lerp"};
+constexpr std::string_view kPiecesNames[] = {"one", "singles", "mixed"};
+constexpr std::pair<Trait, std::string_view> kTraitNames[] = {
+    {kBias, "bias"},   {kNarrow, "narrow"}, {kTransposed, "transposed"},  {kInPlace, "in-place"},
+    {kLarge, "large"}, {kTies, "ties"},     {kBorderTies, "border-ties"}, {kGate, "gate"},
+    {kKeepH, "h"},     {kNormed, "normed"}, {kTokenDecay, "token-decay"},
+};
+
+const std::vector<NumericMode>& all_modes() {
+  static const std::vector<NumericMode> modes = {numeric_mode("f32"), numeric_mode("bf16"),
+                                                 numeric_mode("bf16a"), numeric_mode("f16")};
+  return modes;
+}
+const std::vector<NumericMode>& both_results() {  // for operations without weights: f32 and bf16 results
+  static const std::vector<NumericMode> modes = {numeric_mode("f32"), numeric_mode("bf16a")};
+  return modes;
+}
+
+// Every combination of the lists is a case.
+struct Grid {
+  OpKind op;
+  Sizes rows, outputs, inputs, head_sizes = {0};
+  std::vector<NumericMode> modes = {NumericMode{}};
+  std::vector<Act> acts = {Act::none};
+  std::vector<Combine> combines = {Combine::store};
+  std::vector<Pieces> pieces = {Pieces::one};
+  std::vector<unsigned> traits = {kPlain};
+};
+
+const std::vector<Grid>& grids() {
+  static const std::vector<Act> acts = {Act::none, Act::relu2,       Act::sigmoid, Act::tanh,
+                                        Act::silu, Act::exp_neg_exp, Act::decay7};
+  static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
+  static const std::vector<Grid> table = {
+      {.op = OpKind::embed,
+       .rows = {1, 13},
+       .outputs = {257},
+       .inputs = {1, 17, 64, 65, 768},
+       .traits = {kPlain, kNormed, kNormed | kLarge}},
+      {.op = OpKind::norm_mix,
+       .rows = {1, 2, 7, 130},
+       .outputs = {1, 6, 8},
+       .inputs = {16, 48, 64, 80, 1040},
+       .modes = both_results(),
+       .pieces = layouts,
+       .traits = {kPlain, kKeepH | kLarge}},
+      {.op = OpKind::norm_mix,
+       .rows = {13},
+       .outputs = {0},
+       .inputs = {64},
+       .pieces = layouts,
+       .traits = {kKeepH}},
+      // Every shape in every mode: tails of panels, of row tiles, of pairs of inputs, and of blocks of
+      // inputs.
+      {.op = OpKind::linear,
+       .rows = {1, 2, 5, 6, 7, 13, 130},
+       .outputs = {1, 17, 63, 64, 65, 257},
+       .inputs = {1, 31, 64, 1025, 3000},
+       .modes = all_modes()},
+      // Every epilogue; 67 = 4 * 16 + 3 outputs leave a tail in every vector width.
+      {.op = OpKind::linear,
+       .rows = {7},
+       .outputs = {67},
+       .inputs = {48, 1025},
+       .modes = all_modes(),
+       .acts = acts,
+       .combines = {Combine::store, Combine::add, Combine::gate_add, Combine::lerp},
+       .traits = {kPlain, kBias}},
+      {.op = OpKind::linear,
+       .rows = {7, 25},
+       .outputs = {67},
+       .inputs = {48},
+       .modes = all_modes(),
+       .acts = acts,
+       .combines = {Combine::store, Combine::lerp},
+       .traits = {kNarrow | kBias}},
+      {.op = OpKind::linear,
+       .rows = {1, 60},
+       .outputs = {96},
+       .inputs = {65},
+       .modes = all_modes(),
+       .acts = {Act::sigmoid},
+       .combines = {Combine::lerp},
+       .traits = {kInPlace | kBias}},
+      {.op = OpKind::linear,
+       .rows = {13},
+       .outputs = {65, 257},
+       .inputs = {31, 64},
+       .modes = all_modes(),
+       .traits = {kTransposed}},
+      {.op = OpKind::wkv4,
+       .rows = {1, 6, 130},
+       .outputs = {0},
+       .inputs = {16, 48, 64, 80, 272},
+       .modes = both_results(),
+       .pieces = layouts,
+       .traits = {kPlain, kLarge}},
+      {.op = OpKind::wkv5,
+       .rows = {1, 7, 130},
+       .outputs = {0},
+       .inputs = {128},
+       .head_sizes = {8, 16, 32, 64, 128},
+       .modes = both_results(),
+       .pieces = layouts,
+       .traits = {kPlain, kGate, kTokenDecay, kTokenDecay | kGate}},
+      {.op = OpKind::wkv5,
+       .rows = {33},
+       .outputs = {0},
+       .inputs = {240},
+       .head_sizes = {48, 80},
+       .traits = {kGate, kTokenDecay | kGate}},
+      {.op = OpKind::wkv7,
+       .rows = {1, 7, 130},
+       .outputs = {0},
+       .inputs = {128},
+       .head_sizes = {8, 16, 32, 64, 128},
+       .modes = both_results(),
+       .pieces = layouts},
+      {.op = OpKind::wkv7, .rows = {33}, .outputs = {0}, .inputs = {240}, .head_sizes = {48, 80}},
+      {.op = OpKind::norm_rows,
+       .rows = {1, 2, 13},
+       .outputs = {0},
+       .inputs = {1, 17, 64, 65, 257, 1025},
+       .modes = both_results(),
+       .traits = {kPlain, kLarge}},
+      {.op = OpKind::score_head,
+       .rows = {1, 13},
+       .outputs = {257, 4096, 4097},
+       .inputs = {64},
+       .modes = all_modes(),
+       .traits = {kPlain, kLarge, kTies}},
+      {.op = OpKind::score_head, .rows = {130}, .outputs = {257}, .inputs = {31, 1025}, .modes = all_modes()},
+      {.op = OpKind::score_head,
+       .rows = {13},
+       .outputs = {8200},
+       .inputs = {48},
+       .modes = all_modes(),
+       .traits = {kPlain, kTies, kBorderTies}},
+      {.op = OpKind::score_head,
+       .rows = {13},
+       .outputs = {50277},
+       .inputs = {32},
+       .modes = all_modes(),
+       .traits = {kPlain, kTies, kBorderTies}},
+      {.op = OpKind::transfer,
+       .rows = {1, 13},
+       .outputs = {2, 5},
+       .inputs = {1, 31, 64, 257},
+       .modes = both_results()},
+  };
+  return table;
+}
+
+void expand(const Grid& g, std::vector<OpCase>& cases) {
+  OpCase c;
+  c.op = g.op;
+  for (const std::size_t rows : g.rows) {
+    c.rows = rows;
+    for (const std::size_t outputs : g.outputs) {
+      c.outputs = outputs;
+      for (const std::size_t inputs : g.inputs) {
+        c.inputs = inputs;
+        for (const std::size_t head_size : g.head_sizes) {
+          c.head_size = head_size;
+          for (const NumericMode& mode : g.modes) {
+            c.mode = mode;
+            for (const Act act : g.acts) {
+              c.act = act;
+              for (const Combine combine : g.combines) {
+                c.combine = combine;
+                for (const Pieces pieces : g.pieces) {
+                  c.pieces = pieces;
+                  for (const unsigned traits : g.traits) {
+                    c.traits = traits;
+                    cases.push_back(c);
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+double format_bytes(WeightFormat format) {
+  return format == WeightFormat::f32 ? 4 : 2;
+}
+double format_bytes(ActivationFormat format) {
+  return format == ActivationFormat::f32 ? 4 : 2;
+}
+
+}  // namespace
+
+std::string_view name(OpKind op) {
+  return std::find_if(std::begin(kEntries), std::end(kEntries), [op](const Entry& e) { return e.op == op; })
+      ->name;
+}
+
+std::string name(const OpCase& c) {
+  std::string text = fmt::format("{} {}", name(c.op), c.rows);
+  if (c.outputs != 0) text += fmt::format("x{}", c.outputs);
+  text += fmt::format("x{}", c.inputs);
+  if (c.head_size != 0) text += fmt::format("/{}", c.head_size);
+  text += fmt::format(" {}/{}", name(c.mode.weights), name(c.mode.activations));
+  if (c.op == OpKind::linear) {
+    text +=
+        fmt::format(" {} {}", kActNames[static_cast<int>(c.act)], kCombineNames[static_cast<int>(c.combine)]);
+  }
+  if (c.pieces != Pieces::one) text += fmt::format(" {}", kPiecesNames[static_cast<int>(c.pieces)]);
+  for (const auto& [trait, word] : kTraitNames) {
+    if (c.has(trait)) text += fmt::format(" {}", word);
+  }
+  return text;
+}
+
+double flops(const OpCase& c) {
+  const double rows = c.rows, inputs = c.inputs, outputs = c.outputs, head = c.head_size;
+  switch (c.op) {
+    case OpKind::linear:
+    case OpKind::score_head:
+      return 2 * rows * inputs * outputs;
+    case OpKind::wkv4:
+      return 14 * rows * inputs;
+    case OpKind::wkv5:
+      return 7 * rows * inputs * head;
+    case OpKind::wkv7:
+      return 9 * rows * inputs * head;
+    case OpKind::embed:
+      return c.has(kNormed) ? 8 * rows * inputs : 0;
+    case OpKind::norm_rows:
+      return 8 * rows * inputs;
+    case OpKind::norm_mix:
+      return rows * inputs * (9 + 2 * outputs);
+    case OpKind::transfer:
+      return 0;
+  }
+  return 0;
+}
+
+double bytes(const OpCase& c) {
+  const double rows = c.rows, inputs = c.inputs, outputs = c.outputs, head = c.head_size;
+  const double narrow = format_bytes(c.mode.activations),
+               sequences = op_case::sequences(c.pieces, c.rows).pieces.size();
+  switch (c.op) {
+    case OpKind::linear: {
+      const double result = rows * outputs;
+      const double read = c.combine == Combine::store ? 0 : c.combine == Combine::add ? 4 : 8;
+      return inputs * outputs * format_bytes(c.mode.weights) + rows * inputs * narrow +
+             result * (c.has(kNarrow) ? 2 : 4) + result * read;
+    }
+    case OpKind::score_head:
+      return inputs * outputs * format_bytes(c.mode.weights) + rows * inputs * narrow + rows * 16;
+    case OpKind::wkv4:
+      return rows * inputs * (12 + narrow) + sequences * inputs * 32;
+    case OpKind::wkv5:
+      return rows * inputs * (12 + (c.has(kGate) ? 4 : 0) + (c.has(kTokenDecay) ? 4 : 0) + narrow) +
+             sequences * inputs * head * 8;
+    case OpKind::wkv7:
+      return rows * inputs * (24 + narrow) + sequences * inputs * head * 8;
+    case OpKind::embed:
+      return rows * inputs * 8;
+    case OpKind::norm_rows:
+      return rows * inputs * (4 + narrow);
+    case OpKind::norm_mix:
+      return rows * inputs * (4 + outputs * narrow + (c.has(kKeepH) ? 8 : 0)) + sequences * inputs * 8;
+    case OpKind::transfer:
+      return inputs * 8;
+  }
+  return 0;
+}
+
+const std::vector<OpCase>& op_cases() {
+  static const std::vector<OpCase> all = [] {
+    std::vector<OpCase> cases;
+    for (const Grid& grid : grids()) expand(grid, cases);
+    return cases;
+  }();
+  return all;
+}
+
+std::unique_ptr<OpProblem> make_problem(const OpCase& c) {
+  for (const Entry& entry : kEntries) {
+    if (entry.op == c.op) return entry.problem(c);
+  }
+  throw std::logic_error("an op case of no operation");
+}
+
+Verdict judge(std::span<const Expected> expected, const std::vector<std::vector<float>>& outputs) {
+  Verdict verdict;
+  if (expected.size() != outputs.size()) {
+    verdict.complaint = fmt::format("{} outputs instead of {}", outputs.size(), expected.size());
+    return verdict;
+  }
+  double worst_excess = 0;
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    const Expected& e = expected[o];
+    if (outputs[o].size() != e.value.size()) {
+      verdict.complaint =
+          fmt::format("{} has {} values instead of {}", e.what, outputs[o].size(), e.value.size());
+      return verdict;
+    }
+    for (std::size_t i = 0; i < e.value.size(); ++i) {
+      const double off = std::abs(outputs[o][i] - e.value[i]);
+      if (e.allowed[i] > 0 && off <= e.allowed[i])
+        verdict.worst = std::max(verdict.worst, off / e.allowed[i]);
+      if (off <= e.allowed[i]) continue;
+      const double excess =
+          std::isfinite(off) ? off / (e.allowed[i] + 1e-300) : 1e308;  // NaN is the worst of all
+      if (excess > worst_excess) {
+        worst_excess = excess;
+        verdict.worst = excess;
+        verdict.complaint = fmt::format("{}[{}] is {:.9g}, must be {:.9g} +- {:.2g}", e.what, i,
+                                        outputs[o][i], e.value[i], e.allowed[i]);
+      }
+    }
+  }
+  return verdict;
+}
+
+}  // namespace deciban
