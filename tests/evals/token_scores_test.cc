@@ -8,11 +8,6 @@
 #include <cmath>
 #include <fstream>
 
-<<<<<<< HEAD
-#include <fmt/format.h>
-
-=======
->>>>>>> eval
 namespace deciban {
 namespace {
 
