@@ -171,6 +171,8 @@ class Evaluation {
 
   int run() {
     const std::filesystem::path output = output_directory();
+    // A mistake in the last model's name is told now, not after the others' hours.
+    for (const std::string& spec : options_.models) check_model(spec, model_options_);
     catch_interrupts();
     RunDirectory directory(output, run_options_.shard.file_suffix());
     console_.note(fmt::format(

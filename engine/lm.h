@@ -130,7 +130,7 @@ class LanguageModel {
 
 struct ModelOptions {
   std::string device = "auto";     // auto | cpu | cuda[:N,…]
-  std::string format = "auto";     // auto | f32 | bf16 | bf16a | f16
+  std::string format = "auto";     // auto | f32 | bf16 | bf16a | f16 | int8 | int8a
   std::string tokenizer = "auto";  // auto | bytes | path of a vocabulary or tokenizer.json
   int threads = 0;                 // 0: all that the process may use
   std::size_t chunk_rows = 0;      // tokens computed together; 0: the backend's choice.  Never changes CPU results
@@ -138,5 +138,7 @@ struct ModelOptions {
 
 // Opens what `spec` names: a checkpoint (file or directory) or "random:rwkv7-0.1b".  Throws as above.
 DECIBAN_API std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options);
+// Throws what open_model() would throw for a missing, foreign or incomplete model, without reading its weights.
+DECIBAN_API void check_model(const std::string& spec, const ModelOptions& options);
 
 }  // namespace deciban
