@@ -301,8 +301,6 @@ class GgufFile {
 
 }  // namespace
 
-Checkpoint read_gguf_file(const FileBytes& file) {
-  return GgufFile(file).checkpoint();
-}
+Checkpoint read_gguf_file(const FileBytes& file) { return GgufFile(file).checkpoint(); }
 
 }  // namespace deciban

@@ -19,7 +19,8 @@ constexpr std::string_view kRandom = "random:";
 std::unique_ptr<Backend> open_backend(const std::string& device) {
   if (device == "auto" || device == "cpu") return cpu_backend();
   if (device == "cuda" || device.starts_with("cuda:")) {
-    throw std::runtime_error(fmt::format("device '{}': this build of deciban has no CUDA module; use --device cpu", device));
+    throw std::runtime_error(
+        fmt::format("device '{}': this build of deciban has no CUDA module; use --device cpu", device));
   }
   throw std::invalid_argument(fmt::format("unknown device '{}'; known: auto, cpu, cuda, cuda:N", device));
 }
@@ -46,7 +47,8 @@ Prepared prepare_random(const std::string& spec, const ModelOptions& options) {
     p.tokenizer = open_tokenizer(options.tokenizer);
     if (p.tokenizer->size() > random.shape.vocabulary) {
       throw std::runtime_error(fmt::format("tokenizer '{}' has {} ids, more than the model's {} rows",
-                                           p.tokenizer->name(), p.tokenizer->size(), random.shape.vocabulary));
+                                           p.tokenizer->name(), p.tokenizer->size(),
+                                           random.shape.vocabulary));
     }
     return p;
   }
@@ -81,7 +83,8 @@ Prepared prepare_file(const std::string& spec, const ModelOptions& options) {
 }
 
 Prepared prepare(const std::string& spec, const ModelOptions& options) {
-  if (options.format != "auto") numeric_mode(options.format);  // a bad word is refused before anything is read
+  if (options.format != "auto")
+    numeric_mode(options.format);  // a bad word is refused before anything is read
   return spec.starts_with(kRandom) ? prepare_random(spec, options) : prepare_file(spec, options);
 }
 

@@ -37,7 +37,9 @@ const Isa kIsas[] = {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels)
-      : kernels_(kernels), packers_(usable_threads()), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+      : kernels_(kernels),
+        packers_(usable_threads()),
+        bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
   std::string device() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name; }
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
@@ -46,7 +48,9 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);
   }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override { return std::make_unique<CpuTable>(tensor); }
+  std::unique_ptr<Table> table(const StoredTensor& tensor) override {
+    return std::make_unique<CpuTable>(tensor);
+  }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
 
@@ -63,8 +67,9 @@ const Kernels& find_kernels(const std::string& isa) {
   for (const Isa& entry : kIsas) {
     if (isa == entry.kernels->name) {
       if (!entry.supported()) {
-        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
-                                             fmt::join(supported_isas(), ", ")));
+        throw std::runtime_error(
+            fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
+                        fmt::join(supported_isas(), ", ")));
       }
       return *entry.kernels;
     }

@@ -1,4 +1,5 @@
-// Matrix products: the loops around the tiles, and what is done with finished ones.  Included by kernels.cc alone.
+// Matrix products: the loops around the tiles, and what is done with finished ones.  Included by kernels.cc
+// alone.
 #pragma once
 
 #include "engine/cpu/kernels.h"
@@ -22,11 +23,11 @@ struct Operand {
 };
 
 template <int R>
-inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::size_t count, const std::byte* panel,
-                     const float* wide, float* tile) {
+inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::size_t count,
+                     const std::byte* panel, const float* wide, float* tile) {
   if (o.x_scales != nullptr) {
-    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + row * o.x_stride, o.x_stride, o.x_scales + row, panel, o.inputs,
-               tile);
+    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + row * o.x_stride, o.x_stride, o.x_scales + row, panel,
+               o.inputs, tile);
     return;
   }
   if (o.x_bf16) {
@@ -49,17 +50,24 @@ inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::
 inline void tile_rows(int rows, const Operand& o, std::size_t row, std::size_t first, std::size_t count,
                       const std::byte* panel, const float* wide, float* tile) {
   switch (rows) {
-    case 1: return tile_any<1>(o, row, first, count, panel, wide, tile);
-    case 2: return tile_any<2>(o, row, first, count, panel, wide, tile);
-    case 3: return tile_any<3>(o, row, first, count, panel, wide, tile);
-    case 4: return tile_any<4>(o, row, first, count, panel, wide, tile);
-    case 5: return tile_any<(kRows >= 5 ? 5 : 1)>(o, row, first, count, panel, wide, tile);
-    default: return tile_any<kRows>(o, row, first, count, panel, wide, tile);
+    case 1:
+      return tile_any<1>(o, row, first, count, panel, wide, tile);
+    case 2:
+      return tile_any<2>(o, row, first, count, panel, wide, tile);
+    case 3:
+      return tile_any<3>(o, row, first, count, panel, wide, tile);
+    case 4:
+      return tile_any<4>(o, row, first, count, panel, wide, tile);
+    case 5:
+      return tile_any<(kRows >= 5 ? 5 : 1)>(o, row, first, count, panel, wide, tile);
+    default:
+      return tile_any<kRows>(o, row, first, count, panel, wide, tile);
   }
 }
 
 // Calls done(row, rows, tile) with the finished tile of every kRows rows of one panel.
-// scratch: [kBlock or inputs + 1][kPanel] for widened weights, then [rows rounded up][kPanel] for sums set aside.
+// scratch: [kBlock or inputs + 1][kPanel] for widened weights, then [rows rounded up][kPanel] for sums set
+// aside.
 template <typename Done>
 inline void for_each_tile(const Operand& o, const std::byte* panel, float* scratch, const Done& done) {
   if (o.x_scales != nullptr) {
@@ -162,13 +170,13 @@ void linear(const LinearArgs& a) {
   const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   for (std::size_t p = a.panel_begin; p < a.panel_end; ++p) {
-    for_each_tile(operand, a.packed + p * bytes, a.scratch, [&](std::size_t row, int rows, const float* tile) {
-      write_tile(a, p, row, rows, tile);
-    });
+    for_each_tile(operand, a.packed + p * bytes, a.scratch,
+                  [&](std::size_t row, int rows, const float* tile) { write_tile(a, p, row, rows, tile); });
   }
 }
 
-// Running values by lane: [row][4][kWidth] = maximum, sum, best value's column (as float bits of an int), unused.
+// Running values by lane: [row][4][kWidth] = maximum, sum, best value's column (as float bits of an int),
+// unused.
 void head(const HeadArgs& a) {
   const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
@@ -184,37 +192,41 @@ void head(const HeadArgs& a) {
   for (std::size_t p = a.panel_begin; p < a.panel_end; ++p) {
     const std::size_t column = p * kPanel;
     const std::size_t columns = a.outputs - column < kPanel ? a.outputs - column : kPanel;
-    for_each_tile(operand, a.packed + p * bytes, a.scratch, [&](std::size_t row, int rows, const float* tile) {
-      for (int r = 0; r < rows; ++r) {
-        const float* logits = tile + r * kPanel;
-        const std::size_t target = static_cast<std::size_t>(a.targets[row + r]);
-        if (target >= column && target < column + columns) a.partials[row + r].target = logits[target - column];
-        alignas(64) float masked[kPanel];
-        if (columns < kPanel) {
-          for (std::size_t c = 0; c < kPanel; ++c) masked[c] = c < columns ? logits[c] : kNothing;
-          logits = masked;
-        }
-        float* lane = lanes + (row + r) * 3 * kWidth;
-        V most = load(lane);
-        V where = load(lane + 2 * kWidth);
-        V higher = most;
-        V v[kVectors];
+    for_each_tile(operand, a.packed + p * bytes, a.scratch,
+                  [&](std::size_t row, int rows, const float* tile) {
+                    for (int r = 0; r < rows; ++r) {
+                      const float* logits = tile + r * kPanel;
+                      const std::size_t target = static_cast<std::size_t>(a.targets[row + r]);
+                      if (target >= column && target < column + columns)
+                        a.partials[row + r].target = logits[target - column];
+                      alignas(64) float masked[kPanel];
+                      if (columns < kPanel) {
+                        for (std::size_t c = 0; c < kPanel; ++c)
+                          masked[c] = c < columns ? logits[c] : kNothing;
+                        logits = masked;
+                      }
+                      float* lane = lanes + (row + r) * 3 * kWidth;
+                      V most = load(lane);
+                      V where = load(lane + 2 * kWidth);
+                      V higher = most;
+                      V v[kVectors];
 #pragma GCC unroll 8
-        for (int i = 0; i < kVectors; ++i) {
-          v[i] = load(logits + i * kWidth);
-          const M above = greater(v[i], higher);
-          where = select(above, set(static_cast<float>(column / kWidth + i)), where);  // exact below 2^24 vectors
-          higher = max(higher, v[i]);
-        }
-        V total = load(lane + kWidth);
-        if (any(greater(higher, most))) total = mul(total, exp(sub(most, higher)));
+                      for (int i = 0; i < kVectors; ++i) {
+                        v[i] = load(logits + i * kWidth);
+                        const M above = greater(v[i], higher);
+                        where = select(above, set(static_cast<float>(column / kWidth + i)),
+                                       where);  // exact below 2^24 vectors
+                        higher = max(higher, v[i]);
+                      }
+                      V total = load(lane + kWidth);
+                      if (any(greater(higher, most))) total = mul(total, exp(sub(most, higher)));
 #pragma GCC unroll 8
-        for (int i = 0; i < kVectors; ++i) total = add(total, exp(sub(v[i], higher)));
-        store(lane, higher);
-        store(lane + kWidth, total);
-        store(lane + 2 * kWidth, where);
-      }
-    });
+                      for (int i = 0; i < kVectors; ++i) total = add(total, exp(sub(v[i], higher)));
+                      store(lane, higher);
+                      store(lane + kWidth, total);
+                      store(lane + 2 * kWidth, where);
+                    }
+                  });
   }
   for (std::size_t r = 0; r < a.rows; ++r) {
     const float* lane = lanes + r * 3 * kWidth;

@@ -1,5 +1,5 @@
-// Packing weights into panels, rounding activations to i8, and widening packed weights back to f32.  Included by
-// kernels.cc alone.
+// Packing weights into panels, rounding activations to i8, and widening packed weights back to f32.  Included
+// by kernels.cc alone.
 #pragma once
 
 #include <bit>
@@ -18,7 +18,8 @@ inline std::uint16_t to_f16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = bits >> 16 & 0x8000;
   const std::uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x47800000) return static_cast<std::uint16_t>(sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00));
+  if (magnitude >= 0x47800000)
+    return static_cast<std::uint16_t>(sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00));
   if (magnitude < 0x38800000) {  // subnormal half: adding 0.5 in f32 rounds at the half's last place
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000));
@@ -27,7 +28,8 @@ inline std::uint16_t to_f16(float value) {
 }
 
 // One scale per output: its largest weight becomes 127.
-bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs, std::byte* panel) {
+bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
+             std::byte* panel) {
   auto* weights = reinterpret_cast<std::int8_t*>(panel);
   auto* scales = reinterpret_cast<float*>(panel + (inputs + 3) / 4 * kPanel * 4);
   auto* sums = reinterpret_cast<std::int32_t*>(scales + kPanel);
@@ -44,7 +46,8 @@ bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std
     sums[n] = 0;
     for (std::size_t k = 0; k < (inputs + 3) / 4 * 4; ++k) {
       int whole = 0;
-      if (n < outputs && k < inputs && finite) whole = static_cast<int>(std::nearbyint(rows[n * row_stride + k] * inverse));
+      if (n < outputs && k < inputs && finite)
+        whole = static_cast<int>(std::nearbyint(rows[n * row_stride + k] * inverse));
       weights[(k / 4 * kPanel + n) * 4 + k % 4] = static_cast<std::int8_t>(whole);
       sums[n] += 128 * whole;
     }
@@ -52,8 +55,8 @@ bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std
   return finite;
 }
 
-bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
-          std::byte* panel) {
+bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs,
+          std::size_t inputs, std::byte* panel) {
   if (format == WeightFormat::i8) return pack_i8(rows, row_stride, outputs, inputs, panel);
   bool finite = true;
   alignas(64) float column[kPanel];
@@ -113,7 +116,8 @@ float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
 }
 
 // Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 4.
-inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count, float* out) {
+inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count,
+                  float* out) {
   if (format == WeightFormat::i8) {
     for (std::size_t k = 0; k < count; k += 4) {
       for (int v = 0; v < kVectors; ++v) {

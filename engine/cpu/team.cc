@@ -5,8 +5,8 @@
 namespace deciban::cpu {
 namespace {
 
-// About 40 microseconds: the pauses between the operations of a model are shorter, sleeping and waking cost about as
-// much.
+// About 40 microseconds: the pauses between the operations of a model are shorter, sleeping and waking cost
+// about as much.
 constexpr int kSpins = 2000;
 
 inline void pause() {
@@ -47,7 +47,8 @@ void Team::run_job(std::size_t tasks, const void* context, Call call) {
   call_ = call;
   done_.store(0, std::memory_order_relaxed);
   const std::uint64_t generation = (job_.load(std::memory_order_relaxed) >> (2 * kCountBits)) + 1;
-  job_.store(generation << (2 * kCountBits) | static_cast<std::uint64_t>(tasks) << kCountBits);  // sequentially consistent
+  job_.store(generation << (2 * kCountBits) | static_cast<std::uint64_t>(tasks)
+                                                  << kCountBits);  // sequentially consistent
   if (sleepers_.load() > 0) {
     ++wake_;
     wake_.notify_all();
@@ -72,7 +73,8 @@ void Team::serve(int thread) {
     if (worked) continue;
     const std::uint32_t seen = wake_.load();
     ++sleepers_;
-    // Asked once more after saying that it sleeps: either this thread sees a new job or the caller sees the sleeper.
+    // Asked once more after saying that it sleeps: either this thread sees a new job or the caller sees the
+    // sleeper.
     if (!work(thread) && !stop_) wake_.wait(seen);
     --sleepers_;
   }

@@ -1,4 +1,5 @@
-// The matrix-product micro-kernels: a few rows times one panel, sums in registers.  Included by kernels.cc alone.
+// The matrix-product micro-kernels: a few rows times one panel, sums in registers.  Included by kernels.cc
+// alone.
 #pragma once
 
 #include <cstring>
@@ -48,9 +49,11 @@ inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t
   }
 }
 
-// The same sums from weights that are widened on the way: for few rows, where widening a block first does not pay.
+// The same sums from weights that are widened on the way: for few rows, where widening a block first does not
+// pay.
 template <int R, WeightFormat F>
-inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count, float* tile) {
+inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count,
+                          float* tile) {
   V acc[R][kVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
@@ -116,7 +119,8 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
 
 // bf16 weights and activations.  x rows are read as 32-bit pairs.
 template <int R>
-inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w, std::size_t count, float* tile) {
+inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w, std::size_t count,
+                      float* tile) {
   const std::size_t pairs = (count + 1) / 2;
   V acc[R][kVectors];  // GCC 12 keeps __m512 accumulators in registers where it spills __m512i ones
 #pragma GCC unroll 8
@@ -195,7 +199,8 @@ inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales
     const I sums = load_int(shift + v * kWidth * 4);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      store(tile + r * kPanel + v * kWidth, mul(mul(to_float(sub_int(acc[r][v], sums)), scale), set(x_scales[r])));
+      store(tile + r * kPanel + v * kWidth,
+            mul(mul(to_float(sub_int(acc[r][v], sums)), scale), set(x_scales[r])));
     }
   }
 }

@@ -13,7 +13,8 @@ namespace deciban::cpu {
 
 class CpuWeight final : public Weight {
  public:
-  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not finite.
+  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not
+  // finite.
   CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
             std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CpuWeight() override;

@@ -2,8 +2,8 @@
 //
 //   deciban_score MODEL TOKENS.txt --threads N --format F [--tokenizer FILE] [--copies N]
 //
-// MODEL is anything open_model() takes.  --copies scores so many equal sequences in one call (tokens are counted for
-// all, the log-probability is of one).
+// MODEL is anything open_model() takes.  --copies scores so many equal sequences in one call (tokens are
+// counted for all, the log-probability is of one).
 #include <sys/resource.h>
 
 #include <algorithm>

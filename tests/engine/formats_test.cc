@@ -1,5 +1,5 @@
-// One model in every file format gives one set of log-probabilities (the developers' shared data; fp16-representable
-// weights, so that no conversion loses anything).
+// One model in every file format gives one set of log-probabilities (the developers' shared data;
+// fp16-representable weights, so that no conversion loses anything).
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -20,9 +20,7 @@ json with(const char* pointer, const json& value) {
   return file;
 }
 
-TokenizerJson parse(const json& file) {
-  return parse_tokenizer_json(file.dump(), "t.json");
-}
+TokenizerJson parse(const json& file) { return parse_tokenizer_json(file.dump(), "t.json"); }
 
 std::string error_of(const std::string& text) {
   try {
@@ -33,13 +31,9 @@ std::string error_of(const std::string& text) {
   return "";
 }
 
-std::string error_of(const json& file) {
-  return error_of(file.dump());
-}
+std::string error_of(const json& file) { return error_of(file.dump()); }
 
-json added(int id, const char* content) {
-  return {{"id", id}, {"content", content}, {"special", true}};
-}
+json added(int id, const char* content) { return {{"id", id}, {"content", content}, {"special", true}}; }
 
 TEST(TokenizerJson, ReadsAMinimalFile) {
   const TokenizerJson parsed = parse(minimal());

@@ -57,9 +57,7 @@ const std::vector<Barrier>& barriers() {
 }
 
 // Headers that the build generates.
-bool generated(std::string_view header) {
-  return header == "deciban_version.h";
-}
+bool generated(std::string_view header) { return header == "deciban_version.h"; }
 
 // Empty if `from` may include `to`, else the reason why not.
 std::string objection(const std::string& from, const std::string& to) {

@@ -1,9 +1,11 @@
-// Times llama.cpp on the work of scoring: logits of all positions, log-softmax and gather in f32; and decoding.
+// Times llama.cpp on the work of scoring: logits of all positions, log-softmax and gather in f32; and
+// decoding.
 //
 //   llama_score MODEL.gguf TOKENS.txt --threads N [--chunk TOKENS] [--sequences N]
 //
-// TOKENS.txt holds token ids.  --chunk is how many tokens one llama_decode takes (their logits are read before the
-// next; llama.cpp computes them as one ubatch).  Commands come on stdin, each is answered by one line of JSON:
+// TOKENS.txt holds token ids.  --chunk is how many tokens one llama_decode takes (their logits are read
+// before the next; llama.cpp computes them as one ubatch).  Commands come on stdin, each is answered by one
+// line of JSON:
 //   score T       reads the first T tokens from a fresh state, sums log p(token 1…T-1)
 //   logits T      the same without the log-softmax
 //   decode N B    N steps of B sequences in lockstep, one token each
@@ -31,7 +33,8 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// log p of `target` under softmax(logits).  Compiled for this machine with reassociation, so both loops are vectors.
+// log p of `target` under softmax(logits).  Compiled for this machine with reassociation, so both loops are
+// vectors.
 __attribute__((optimize("O3,fast-math"))) float log_probability(const float* logits, int n, int target) {
   float top = logits[0];
   for (int i = 1; i < n; ++i) top = std::max(top, logits[i]);
@@ -47,9 +50,11 @@ class Peer {
     std::ifstream in(token_path);
     for (int id; in >> id;) tokens_.push_back(id);
     if (tokens_.empty()) throw std::runtime_error(std::string(token_path) + " has no token ids");
-    llama_log_set([](ggml_log_level level, const char* text, void*) {
-      if (level >= GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
-    }, nullptr);
+    llama_log_set(
+        [](ggml_log_level level, const char* text, void*) {
+          if (level >= GGML_LOG_LEVEL_ERROR) std::fputs(text, stderr);
+        },
+        nullptr);
     llama_backend_init();
     llama_model_params model_params = llama_model_default_params();
     model_params.n_gpu_layers = 0;
@@ -90,7 +95,8 @@ class Peer {
       const int last = std::min(n, length - 1 - at);
 #pragma omp parallel for num_threads(threads_) schedule(static)
       for (int i = 0; i < last; ++i) {
-        found[i] = log_probability(logits + static_cast<std::size_t>(i) * vocabulary_, vocabulary_, tokens_[at + i + 1]);
+        found[i] = log_probability(logits + static_cast<std::size_t>(i) * vocabulary_, vocabulary_,
+                                   tokens_[at + i + 1]);
       }
       for (int i = 0; i < last; ++i) sum += found[i];
     }
@@ -136,10 +142,12 @@ int option(int argc, char** argv, const std::string& name, int otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 3) throw std::runtime_error("usage: llama_score MODEL TOKENS --threads N [--chunk N] [--sequences N]");
+  if (argc < 3)
+    throw std::runtime_error("usage: llama_score MODEL TOKENS --threads N [--chunk N] [--sequences N]");
   const int threads = option(argc, argv, "--threads", 1);
   omp_set_num_threads(threads);
-  Peer peer(argv[1], argv[2], threads, option(argc, argv, "--chunk", 512), option(argc, argv, "--sequences", 1));
+  Peer peer(argv[1], argv[2], threads, option(argc, argv, "--chunk", 512),
+            option(argc, argv, "--sequences", 1));
   std::puts("{\"ready\": true}");
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
