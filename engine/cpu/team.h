@@ -12,9 +12,11 @@
 #include <thread>
 #include <vector>
 
+#include "engine/export.h"
+
 namespace deciban::cpu {
 
-class Team {
+class DECIBAN_API Team {
  public:
   // The caller of run() counts as one of the threads.
   explicit Team(int threads);
