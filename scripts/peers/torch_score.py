@@ -36,6 +36,9 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 1):
+        load = torch.load  # older than the `mmap` that the package passes
+        torch.load = lambda *args, mmap=None, **rest: load(*args, **rest)
     from rwkv.model import RWKV
 
     path = arguments.model.removesuffix(".pth")

@@ -20,12 +20,14 @@ def read(path):
 def encoder(table):
     """A function from text to ids: at each place the longest token that fits."""
     ids = {token: number for number, token in table.items()}
-    longest = max(map(len, ids))
+    longest = {}  # of the tokens with the same first two bytes
+    for token in ids:
+        longest[token[:2]] = max(longest.get(token[:2], 0), len(token))
 
     def encode(text):
         data, at, out = text.encode(), 0, []
         while at < len(data):
-            for length in range(min(longest, len(data) - at), 0, -1):
+            for length in range(longest.get(data[at : at + 2], 1), 0, -1):
                 number = ids.get(data[at : at + length])
                 if number is not None:
                     out.append(number)
