@@ -84,12 +84,8 @@ void Console::detail(std::string_view text) const {
 void Console::note(std::string_view text) const {
   if (!options_.quiet) say("", "", text);
 }
-void Console::warn(std::string_view text) const {
-  say("warning:", "33", text);
-}
-void Console::error(std::string_view text) const {
-  say("error:", "31", text);
-}
+void Console::warn(std::string_view text) const { say("warning:", "33", text); }
+void Console::error(std::string_view text) const { say("error:", "31", text); }
 
 void Console::show(Table table, std::span<const std::string_view> least_important) const {
   const auto render = [&](TableFormat format) {

@@ -171,6 +171,8 @@ class Evaluation {
 
   int run() {
     const std::filesystem::path output = output_directory();
+    // A mistake in the last model's name is told now, not after the others' hours.
+    for (const std::string& spec : options_.models) check_model(spec, model_options_);
     catch_interrupts();
     RunDirectory directory(output, run_options_.shard.file_suffix());
     console_.note(fmt::format(
@@ -254,6 +256,10 @@ class Evaluation {
       for (const std::size_t i : limited) settled = matched.fit(*open(i)) && settled;
     }
     const Windowing window = matched.windowing();
+    if (window.kind == Windowing::Kind::whole) {
+      console_.note("every document fits every model: all have the same context");
+      return;
+    }
     console_.note(fmt::format("matched window for models with and without a limit: {}", window.name()));
     for (std::size_t i = 0; i < options_.models.size() && !interrupted(); ++i) {
       score(*open(i), i, window, directory);

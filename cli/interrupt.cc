@@ -20,9 +20,7 @@ void handle(int) {
 
 }  // namespace
 
-const std::atomic<bool>& interrupted() {
-  return stop;
-}
+const std::atomic<bool>& interrupted() { return stop; }
 
 void catch_interrupts() {
   struct sigaction action {};

@@ -26,7 +26,8 @@ std::string progress_text(const std::string& label, const RunProgress& now, std:
     const double left = static_cast<double>(now.bytes - now.bytes_done) / rate;
     parts.push_back(clock_time(left) + " left");
     parts.push_back(byte_count(rate) + "/s");
-    parts.push_back(fmt::format("{:.0f} tok/s", static_cast<double>(now.tokens_done) / now.seconds));
+    if (now.tokens_done > 0)
+      parts.push_back(fmt::format("{:.0f} tok/s", static_cast<double>(now.tokens_done) / now.seconds));
   }
   parts.push_back(fmt::format("{} of {}", byte_count(static_cast<double>(now.bytes_done)),
                               byte_count(static_cast<double>(now.bytes))));

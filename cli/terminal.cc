@@ -28,9 +28,7 @@ ColorWhen parse_color(const std::string& word) {
   throw std::invalid_argument(fmt::format("--color '{}': must be auto, always or never", word));
 }
 
-bool is_terminal(int file) {
-  return ::isatty(file) == 1;
-}
+bool is_terminal(int file) { return ::isatty(file) == 1; }
 
 std::size_t terminal_width(int file) {
   winsize size{};

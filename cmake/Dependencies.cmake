@@ -1,6 +1,5 @@
 # Every library the project uses, from the system's packages.  Nothing is vendored or downloaded.
 find_package(Threads REQUIRED)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt 9 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)

@@ -1,7 +1,7 @@
 # Compile settings that every target of the project shares.
 add_library(deciban_warnings INTERFACE)
 target_include_directories(deciban_warnings INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(deciban_warnings INTERFACE -Wall -Wextra -Wno-unused-parameter
+target_compile_options(deciban_warnings INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
                        $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
 # g++ 12 sees overlapping copies in "text" + std::string, where there are none (GCC bug 105651).
 target_compile_options(deciban_warnings INTERFACE

@@ -165,9 +165,7 @@ std::uint64_t Corpus::bytes() const {
   return sum;
 }
 
-std::size_t binary_at(std::string_view bytes) {
-  return bytes.substr(0, 8192).find('\0');
-}
+std::size_t binary_at(std::string_view bytes) { return bytes.substr(0, 8192).find('\0'); }
 
 void set_text(Document& document, std::string text) {
   document.digest = Sha256::of(text);

@@ -11,9 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool hidden(const fs::path& path) {
-  return path.filename().string().starts_with('.');
-}
+bool hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
 // Paths relative to the folder, in byte order.  Links to folders are not followed, so that no loop can hang
 // us.

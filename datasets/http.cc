@@ -124,9 +124,7 @@ bool may_pass(CURLcode code) {
   }
 }
 
-bool may_pass(long status) {
-  return status == 408 || status == 429 || (status >= 500 && status != 501);
-}
+bool may_pass(long status) { return status == 408 || status == 429 || (status >= 500 && status != 501); }
 
 std::string describe_status(long status) {
   switch (status) {

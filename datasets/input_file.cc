@@ -32,9 +32,7 @@ InputFile::InputFile(const std::filesystem::path& path) : path_(path) {
   if (fd_ < 0) fail(path, errno);
 }
 
-InputFile::~InputFile() {
-  ::close(fd_);
-}
+InputFile::~InputFile() { ::close(fd_); }
 
 bool InputFile::read_more() {
   buffer_.erase(0, begin_);

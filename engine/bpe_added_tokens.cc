@@ -16,9 +16,7 @@ CodePoint code_point_before(std::string_view text, std::size_t end) {
   return code_point_at(text, begin);
 }
 
-bool is_space(char32_t c) {
-  return CharacterClasses::get()[c] == CharacterClass::space;
-}
+bool is_space(char32_t c) { return CharacterClasses::get()[c] == CharacterClass::space; }
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // Finding a tokenizer.json's added tokens in text, where they become ids before anything else is done.
 #pragma once
 
-#include <functional>
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>

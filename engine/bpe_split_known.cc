@@ -65,9 +65,7 @@ std::size_t contraction(std::string_view text, std::size_t i, bool any_case) {
   return 0;
 }
 
-bool is_line_end(char32_t c) {
-  return c == '\r' || c == '\n';
-}
+bool is_line_end(char32_t c) { return c == '\r' || c == '\n'; }
 
 }  // namespace
 

@@ -1,8 +1,9 @@
 // Checkpoint files as named tensors that stay on disk: mapped, read in place, converted on the way out.
 //
-// One reader a format (torch_file.cc, safetensors.cc, rwkvcpp_file.cc, gguf_file.cc) fills a Checkpoint with the
-// file's own names and layouts; rwkv_names.h turns those into the official RWKV names and layouts.  All readers treat
-// the file as hostile: every length is checked, nothing is executed, and errors name file, tensor and value.
+// One reader a format (torch_file.cc, safetensors.cc, rwkvcpp_file.cc, gguf_file.cc) fills a Checkpoint with
+// the file's own names and layouts; rwkv_names.h turns those into the official RWKV names and layouts.  All
+// readers treat the file as hostile: every length is checked, nothing is executed, and errors name file,
+// tensor and value.
 #pragma once
 
 #include <cstddef>
@@ -19,9 +20,26 @@
 
 namespace deciban {
 
-// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).  `generated`
-// lies nowhere: values are computed from a seed when they are read (one block of any size).
-enum class Encoding { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, q4_0, q4_1, q5_0, q5_1, q8_0, generated };
+// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).
+// `generated` lies nowhere: values are computed from a seed when they are read (one block of any size).
+enum class Encoding {
+  f64,
+  f32,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u8,
+  boolean,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  generated
+};
 
 DECIBAN_API std::string_view name(Encoding encoding);
 // Elements in one block (1 for plain encodings) and bytes of one block.
@@ -32,26 +50,29 @@ DECIBAN_API std::size_t block_bytes(Encoding encoding);
 class DECIBAN_API StoredTensor {
  public:
   std::string name;
-  std::vector<std::size_t> shape;      // row-major, outermost first; empty = scalar
-  std::vector<std::ptrdiff_t> strides;  // in elements, as long as shape; quantised: in elements of the contiguous array
+  std::vector<std::size_t> shape;  // row-major, outermost first; empty = scalar
+  std::vector<std::ptrdiff_t>
+      strides;  // in elements, as long as shape; quantised: in elements of the contiguous array
   Encoding encoding = Encoding::f32;
-  const std::byte* data = nullptr;     // element (0, 0, …)
-  float scale = 1;                     // every value is multiplied by it on the way out
-  std::shared_ptr<const void> owner;   // keeps `data` alive: the mapping, or memory of our own
-  bool mapped = false;                 // `data` lies in a file mapping: its pages may be dropped and read again
+  const std::byte* data = nullptr;    // element (0, 0, …)
+  float scale = 1;                    // every value is multiplied by it on the way out
+  std::shared_ptr<const void> owner;  // keeps `data` alive: the mapping, or memory of our own
+  bool mapped = false;  // `data` lies in a file mapping: its pages may be dropped and read again
 
   std::size_t elements() const;
-  // Writes elements [first, first + count) in row-major order of `shape` as f32.  Exact for f32, f16, bf16, i8.
+  // Writes elements [first, first + count) in row-major order of `shape` as f32.  Exact for f32, f16, bf16,
+  // i8.
   void read(std::size_t first, std::size_t count, float* out) const;
   std::vector<float> read_all() const;
   // A view with the last two dimensions swapped; no data moves.
   StoredTensor transposed() const;
   // A view without the dimensions of extent 1.
   StoredTensor squeezed() const;
-  // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a block:
-  // a copy in f32).
+  // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a
+  // block: a copy in f32).
   StoredTensor slice(std::size_t i) const;
-  // The same elements in row-major order with another shape: a view where the layout allows it, else a copy in f32.
+  // The same elements in row-major order with another shape: a view where the layout allows it, else a copy
+  // in f32.
   StoredTensor reshaped(std::vector<std::size_t> new_shape) const;
   // Whether the elements lie in row-major order without gaps.
   bool contiguous() const;
@@ -61,12 +82,13 @@ class DECIBAN_API StoredTensor {
 
 // f32 values of our own as a StoredTensor (for vectors that must be transformed at load).
 // Throws std::invalid_argument if the shape does not hold as many values.
-DECIBAN_API StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape, std::vector<float> values);
+DECIBAN_API StoredTensor owned_tensor(std::string name, std::vector<std::size_t> shape,
+                                      std::vector<float> values);
 
-// Seeded near-normal values of the given deviation that are computed when they are read and need no memory.  Values
-// before `deviation` is applied are exact in bf16.
-DECIBAN_API StoredTensor generated_tensor(std::string name, std::vector<std::size_t> shape, std::uint64_t seed,
-                                          float deviation);
+// Seeded near-normal values of the given deviation that are computed when they are read and need no memory.
+// Values before `deviation` is applied are exact in bf16.
+DECIBAN_API StoredTensor generated_tensor(std::string name, std::vector<std::size_t> shape,
+                                          std::uint64_t seed, float deviation);
 
 class DECIBAN_API Checkpoint {
  public:
@@ -74,20 +96,21 @@ class DECIBAN_API Checkpoint {
   // Throws std::runtime_error: missing, truncated, malformed, legacy, hostile, or of unknown format.
   static Checkpoint open(const std::filesystem::path& path);
 
-  std::string format;                           // "pth", "safetensors", "rwkv.cpp", "gguf"
-  std::vector<std::filesystem::path> files;     // what was read, in order
-  std::vector<StoredTensor> tensors;            // in the file's order; names are unique
-  std::map<std::string, std::string> metadata;  // safetensors __metadata__, GGUF key-values (scalars and strings as text)
-  std::string config;                           // text of the config.json beside the weights, or empty
-  std::vector<std::string> vocabulary;          // GGUF's tokenizer.ggml.tokens, as stored; else empty
+  std::string format;                        // "pth", "safetensors", "rwkv.cpp", "gguf"
+  std::vector<std::filesystem::path> files;  // what was read, in order
+  std::vector<StoredTensor> tensors;         // in the file's order; names are unique
+  std::map<std::string, std::string>
+      metadata;        // safetensors __metadata__, GGUF key-values (scalars and strings as text)
+  std::string config;  // text of the config.json beside the weights, or empty
+  std::vector<std::string> vocabulary;  // GGUF's tokenizer.ggml.tokens, as stored; else empty
 
   const StoredTensor* find(std::string_view name) const;  // null if there is none
   const StoredTensor& at(std::string_view name) const;    // throws, naming the tensor and the file
 };
 
 // SHA-256 over the bytes of the files (for several: over the list of "digest  name" lines), lower-case hex.
-// Remembered in $XDG_CACHE_HOME/deciban/digests by path, size and modification time; a cache that cannot be written
-// is no error.
+// Remembered in $XDG_CACHE_HOME/deciban/digests by path, size and modification time; a cache that cannot be
+// written is no error.
 DECIBAN_API std::string file_digest(std::span<const std::filesystem::path> files);
 DECIBAN_API std::string sha256_hex(std::span<const std::byte> bytes);
 

@@ -61,9 +61,7 @@ std::optional<fs::path> cache_folder() {
   return std::nullopt;
 }
 
-std::string text_digest(std::string_view text) {
-  return sha256_hex(std::as_bytes(std::span(text)));
-}
+std::string text_digest(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
 bool is_digest(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;

@@ -15,16 +15,14 @@ struct Layout {
 };
 
 // In the order of Encoding.
-constexpr Layout kLayouts[] = {{"f64", 1, 8},    {"f32", 1, 4},    {"f16", 1, 2},    {"bf16", 1, 2},
-                               {"i64", 1, 8},    {"i32", 1, 4},    {"i16", 1, 2},    {"i8", 1, 1},
-                               {"u8", 1, 1},     {"bool", 1, 1},   {"q4_0", 32, 18}, {"q4_1", 32, 20},
-                               {"q5_0", 32, 22}, {"q5_1", 32, 24}, {"q8_0", 32, 34},
-                               {"generated", SIZE_MAX, 8}};
+constexpr Layout kLayouts[] = {
+    {"f64", 1, 8},    {"f32", 1, 4},    {"f16", 1, 2},    {"bf16", 1, 2},
+    {"i64", 1, 8},    {"i32", 1, 4},    {"i16", 1, 2},    {"i8", 1, 1},
+    {"u8", 1, 1},     {"bool", 1, 1},   {"q4_0", 32, 18}, {"q4_1", 32, 20},
+    {"q5_0", 32, 22}, {"q5_1", 32, 24}, {"q8_0", 32, 34}, {"generated", SIZE_MAX, 8}};
 static_assert(std::size(kLayouts) == static_cast<std::size_t>(Encoding::generated) + 1);
 
-const Layout& layout(Encoding encoding) {
-  return kLayouts[static_cast<std::size_t>(encoding)];
-}
+const Layout& layout(Encoding encoding) { return kLayouts[static_cast<std::size_t>(encoding)]; }
 
 // Unaligned: a storage may lie anywhere in its file.
 template <class T>
@@ -115,8 +113,8 @@ bool with_element(Encoding encoding, Use&& use) {
   }
 }
 
-// Near-normal values of deviation 1: the sum of the four 16-bit parts of a hash (splitmix64) of seed and index, cut to
-// bf16 so that every format of at least its width holds it exactly.
+// Near-normal values of deviation 1: the sum of the four 16-bit parts of a hash (splitmix64) of seed and
+// index, cut to bf16 so that every format of at least its width holds it exactly.
 struct Generated {
   explicit Generated(const std::byte* data) : seed(load<std::uint64_t>(data)) {}
   float operator()(std::size_t index) const {
@@ -124,7 +122,8 @@ struct Generated {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
     z ^= z >> 31;
-    const auto total = static_cast<std::int32_t>((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
+    const auto total =
+        static_cast<std::int32_t>((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
     // Four uniform parts on [0, 65536) have deviation 65536 / sqrt(3).
     const float value = static_cast<float>(total - 131070) * (1.7320508f / 65536.0f);
     return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
@@ -188,19 +187,11 @@ void dequantise_run(Encoding encoding, const std::byte* data, std::size_t first,
 
 }  // namespace
 
-std::string_view name(Encoding encoding) {
-  return layout(encoding).name;
-}
-std::size_t block_elements(Encoding encoding) {
-  return layout(encoding).elements;
-}
-std::size_t block_bytes(Encoding encoding) {
-  return layout(encoding).bytes;
-}
+std::string_view name(Encoding encoding) { return layout(encoding).name; }
+std::size_t block_elements(Encoding encoding) { return layout(encoding).elements; }
+std::size_t block_bytes(Encoding encoding) { return layout(encoding).bytes; }
 
-float half_to_float(std::uint16_t half) {
-  return half_bits_to_float(half);
-}
+float half_to_float(std::uint16_t half) { return half_bits_to_float(half); }
 
 void convert_run(Encoding encoding, const std::byte* data, std::size_t first, std::size_t count, float* out) {
   if (encoding == Encoding::generated) {
@@ -224,7 +215,8 @@ void convert_strided(Encoding encoding, const std::byte* data, std::size_t first
   if (encoding == Encoding::generated) {
     const Generated value(data);
     for (std::size_t i = 0; i < count; ++i) {
-      out[i] = value(static_cast<std::size_t>(static_cast<std::ptrdiff_t>(first) + static_cast<std::ptrdiff_t>(i) * stride));
+      out[i] = value(static_cast<std::size_t>(static_cast<std::ptrdiff_t>(first) +
+                                              static_cast<std::ptrdiff_t>(i) * stride));
     }
     return;
   }

@@ -31,7 +31,7 @@ fs::path data_folder() {
   return home.empty() ? fs::path() : home / ".local/share/deciban";
 }
 
-// lib/python3*/site-packages (and Debian's dist-packages) under an installation's root; newest Python first.
+// lib/python3*/site-packages (and Debian's dist-packages) under an installation's root.
 std::vector<fs::path> package_folders(const fs::path& root) {
   std::vector<fs::path> folders;
   if (root.empty()) return folders;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint32_t kMaxRank = 4;
 constexpr std::size_t kMaxKey = 65535, kDeepestArray = 4;
+constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24;
 constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
 
 enum ValueType : std::uint32_t {
@@ -91,6 +92,10 @@ class GgufFile {
     if (pairs > cursor_.left() / 13 || tensors > cursor_.left() / 24) {
       file_.fail(fmt::format("{} metadata and {} tensors do not fit a file of {} bytes", pairs, tensors,
                              file_.bytes.size()));
+    }
+    if (pairs > kMostEntries || tensors > kMostEntries) {
+      file_.fail(
+          fmt::format("{} metadata and {} tensors: more than {} are not read", pairs, tensors, kMostEntries));
     }
     for (std::uint64_t i = 0; i < pairs; ++i) read_pair();
     if (const auto split = result_.metadata.find("split.count");
@@ -190,7 +195,7 @@ class GgufFile {
   void read_tokens() {
     const auto type = cursor_.get<std::uint32_t>(kTokens);
     const auto count = cursor_.get<std::uint64_t>(kTokens);
-    if (type != kString || count > cursor_.left() / sizeof(std::uint64_t)) {
+    if (type != kString || count > kMostTokens || count > cursor_.left() / sizeof(std::uint64_t)) {
       file_.fail(fmt::format("{}: {} values of type {} are no vocabulary", kTokens, count, type));
     }
     result_.vocabulary.reserve(count);
@@ -296,8 +301,6 @@ class GgufFile {
 
 }  // namespace
 
-Checkpoint read_gguf_file(const FileBytes& file) {
-  return GgufFile(file).checkpoint();
-}
+Checkpoint read_gguf_file(const FileBytes& file) { return GgufFile(file).checkpoint(); }
 
 }  // namespace deciban

@@ -2,6 +2,7 @@
 // tools for reading hostile binary data that every reader shares.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,11 +12,14 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "engine/export.h"
 
 namespace deciban {
+
+static_assert(std::endian::native == std::endian::little, "checkpoints are little-endian, and read in place");
 
 struct FileBytes {
   std::filesystem::path path;        // for messages
@@ -37,6 +41,10 @@ DECIBAN_API FileBytes memory_file(std::string name, std::span<const std::byte> b
 
 // Text of a stranger for a message: in quotes, control and non-ASCII bytes escaped, cut after 100 characters.
 DECIBAN_API std::string in_quotes(std::string_view text);
+
+// Tensors, archive entries or metadata of one file: far above any model, low enough that a hostile file of
+// gigabytes cannot take many times its size in memory.
+constexpr std::size_t kMostEntries = std::size_t{1} << 20;
 
 // a * b and a + b of sizes from a file; throw std::overflow_error where they do not fit.
 inline std::size_t checked_product(std::size_t a, std::size_t b) {

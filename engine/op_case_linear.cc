@@ -11,9 +11,7 @@ namespace {
 using Act = Epilogue::Act;
 using Combine = Epilogue::Combine;
 
-double logistic(double p) {
-  return 1 / (1 + std::exp(-p));
-}
+double logistic(double p) { return 1 / (1 + std::exp(-p)); }
 
 double activate(Act act, double p) {
   switch (act) {
@@ -50,9 +48,7 @@ void activate(Act act, double& p, double& error) {
 // The rounding of a sum of n products in f32, relative to the sum of their magnitudes: a random walk of n
 // half ulps (2 n where a multiply-add rounds twice).  The worst case, n half ulps, would hide a dropped
 // input.
-double product_rounding(std::size_t n) {
-  return kEps * (2 + 4 * std::sqrt(static_cast<double>(n)));
-}
+double product_rounding(std::size_t n) { return kEps * (2 + 4 * std::sqrt(static_cast<double>(n))); }
 
 // Values as a product sees them.  `doubt` is not zero where an i8 rounding lies so close to a half that f32
 // may take it either way: it is then one whole step.
@@ -103,9 +99,8 @@ Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool 
         doubt += weight.doubt[k] * (std::abs(a) + a_doubt) + std::abs(weight.value[k]) * a_doubt;
       }
       p.value[r * outputs + n] = sum;
-      // The last term is this sum's own rounding in f64, which shows where i32 gives an exact zero.
       p.error[r * outputs + n] =
-          rounding * magnitude + 1.001 * doubt + (exact ? 8 * kEps * std::abs(sum) : 0) + 0x1p-48 * magnitude;
+          (rounding + 1e-15) * magnitude + 1.001 * doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
     }
   }
   return p;
@@ -309,11 +304,7 @@ std::unique_ptr<OpRun> HeadProblem::bind(Backend& backend, Ops& ops) const {
 
 }  // namespace
 
-std::unique_ptr<OpProblem> linear_problem(const OpCase& c) {
-  return std::make_unique<LinearProblem>(c);
-}
-std::unique_ptr<OpProblem> head_problem(const OpCase& c) {
-  return std::make_unique<HeadProblem>(c);
-}
+std::unique_ptr<OpProblem> linear_problem(const OpCase& c) { return std::make_unique<LinearProblem>(c); }
+std::unique_ptr<OpProblem> head_problem(const OpCase& c) { return std::make_unique<HeadProblem>(c); }
 
 }  // namespace deciban::op_case

@@ -313,17 +313,9 @@ std::unique_ptr<OpRun> TransferProblem::bind(Backend&, Ops& ops) const {
 
 }  // namespace
 
-std::unique_ptr<OpProblem> embed_problem(const OpCase& c) {
-  return std::make_unique<EmbedProblem>(c);
-}
-std::unique_ptr<OpProblem> norm_mix_problem(const OpCase& c) {
-  return std::make_unique<NormMixProblem>(c);
-}
-std::unique_ptr<OpProblem> norm_rows_problem(const OpCase& c) {
-  return std::make_unique<NormRowsProblem>(c);
-}
-std::unique_ptr<OpProblem> transfer_problem(const OpCase& c) {
-  return std::make_unique<TransferProblem>(c);
-}
+std::unique_ptr<OpProblem> embed_problem(const OpCase& c) { return std::make_unique<EmbedProblem>(c); }
+std::unique_ptr<OpProblem> norm_mix_problem(const OpCase& c) { return std::make_unique<NormMixProblem>(c); }
+std::unique_ptr<OpProblem> norm_rows_problem(const OpCase& c) { return std::make_unique<NormRowsProblem>(c); }
+std::unique_ptr<OpProblem> transfer_problem(const OpCase& c) { return std::make_unique<TransferProblem>(c); }
 
 }  // namespace deciban::op_case

@@ -216,11 +216,7 @@ std::unique_ptr<OpRun> WkvProblem::bind(Backend& backend, Ops& ops) const {
 
 }  // namespace
 
-std::unique_ptr<OpProblem> wkv5_problem(const OpCase& c) {
-  return std::make_unique<WkvProblem>(c);
-}
-std::unique_ptr<OpProblem> wkv7_problem(const OpCase& c) {
-  return std::make_unique<WkvProblem>(c);
-}
+std::unique_ptr<OpProblem> wkv5_problem(const OpCase& c) { return std::make_unique<WkvProblem>(c); }
+std::unique_ptr<OpProblem> wkv7_problem(const OpCase& c) { return std::make_unique<WkvProblem>(c); }
 
 }  // namespace deciban::op_case

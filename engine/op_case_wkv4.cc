@@ -134,8 +134,6 @@ std::unique_ptr<OpRun> Wkv4Problem::bind(Backend& backend, Ops& ops) const {
 
 }  // namespace
 
-std::unique_ptr<OpProblem> wkv4_problem(const OpCase& c) {
-  return std::make_unique<Wkv4Problem>(c);
-}
+std::unique_ptr<OpProblem> wkv4_problem(const OpCase& c) { return std::make_unique<Wkv4Problem>(c); }
 
 }  // namespace deciban::op_case

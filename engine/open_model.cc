@@ -19,59 +19,86 @@ constexpr std::string_view kRandom = "random:";
 std::unique_ptr<Backend> open_backend(const std::string& device) {
   if (device == "auto" || device == "cpu") return cpu_backend();
   if (device == "cuda" || device.starts_with("cuda:")) {
-    throw std::runtime_error(fmt::format("device '{}': this build of deciban has no CUDA module; use --device cpu", device));
+    throw std::runtime_error(
+        fmt::format("device '{}': this build of deciban has no CUDA module; use --device cpu", device));
   }
   throw std::invalid_argument(fmt::format("unknown device '{}'; known: auto, cpu, cuda, cuda:N", device));
 }
 
 std::string digest_of_text(const std::string& text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
-std::unique_ptr<LanguageModel> open_random(const std::string& spec, const ModelOptions& options) {
-  const RandomSpec random = random_spec(spec.substr(kRandom.size()));
-  const Checkpoint weights = random_rwkv(random);
-  ModelInfo info;
-  info.spec = spec;
-  info.name = random.name + " (random)";
-  info.digest = digest_of_text(fmt::format("random recipe 1: {}", spec));
-  // Random weights are for speed: without a vocabulary of the right size, bytes are as good as any tokens.
+// All that is known of a model before its weights are read.
+struct Prepared {
+  Checkpoint weights;  // official names
   std::unique_ptr<Tokenizer> tokenizer;
-  if (options.tokenizer == "auto") {
-    try {
-      tokenizer = find_tokenizer({}, random.shape.vocabulary, "auto");
-    } catch (const std::runtime_error&) {
-      tokenizer = byte_tokenizer();
+  std::string mode;
+  ModelInfo info;
+};
+
+Prepared prepare_random(const std::string& spec, const ModelOptions& options) {
+  Prepared p;
+  const RandomSpec random = random_spec(spec.substr(kRandom.size()));
+  p.weights = random_rwkv(random);
+  p.mode = options.format == "auto" ? "bf16" : options.format;
+  p.info.spec = spec;
+  p.info.name = random.name + " (random)";
+  p.info.digest = digest_of_text(fmt::format("random recipe 1: {}", spec));
+  if (options.tokenizer != "auto") {
+    p.tokenizer = open_tokenizer(options.tokenizer);
+    if (p.tokenizer->size() > random.shape.vocabulary) {
+      throw std::runtime_error(fmt::format("tokenizer '{}' has {} ids, more than the model's {} rows",
+                                           p.tokenizer->name(), p.tokenizer->size(),
+                                           random.shape.vocabulary));
     }
-  } else {
-    tokenizer = open_tokenizer(options.tokenizer);
-    if (tokenizer->size() > random.shape.vocabulary) {
-      throw std::runtime_error(fmt::format("tokenizer '{}' has {} ids, more than the model's {} rows", tokenizer->name(),
-                                           tokenizer->size(), random.shape.vocabulary));
-    }
+    return p;
   }
-  const std::string mode = options.format == "auto" ? "bf16" : options.format;
-  return load_rwkv(weights, std::move(tokenizer), open_backend(options.device), mode, options, std::move(info));
+  // Random weights are for speed: without a vocabulary of the right size, bytes are as good as any tokens.
+  try {
+    p.tokenizer = find_tokenizer({}, random.shape.vocabulary, "auto");
+  } catch (const std::runtime_error&) {
+    p.tokenizer = byte_tokenizer();
+  }
+  return p;
+}
+
+Prepared prepare_file(const std::string& spec, const ModelOptions& options) {
+  Prepared p;
+  const std::filesystem::path path = spec;
+  const Checkpoint source = Checkpoint::open(path);
+  p.weights = official_rwkv(source);
+  p.mode = options.format;
+  const std::size_t rows = p.weights.at("emb.weight").shape.empty() ? 0 : p.weights.at("emb.weight").shape[0];
+  p.tokenizer = options.tokenizer == "auto" && !source.vocabulary.empty()
+                    ? world_tokenizer_from_tokens(source.vocabulary)
+                    : find_tokenizer(path, rows, options.tokenizer);
+  p.info.spec = spec;
+  const std::filesystem::path clean = path.has_filename() ? path : path.parent_path();
+  p.info.name = std::filesystem::is_directory(clean) ? clean.filename().string() : clean.stem().string();
+  // "model.pth" says nothing: the folder's name does.
+  if (p.info.name == "model" && clean.has_parent_path()) {
+    p.info.name = std::filesystem::absolute(clean).parent_path().filename().string();
+  }
+  p.info.digest = file_digest(source.files);
+  return p;
+}
+
+Prepared prepare(const std::string& spec, const ModelOptions& options) {
+  if (options.format != "auto")
+    numeric_mode(options.format);  // a bad word is refused before anything is read
+  return spec.starts_with(kRandom) ? prepare_random(spec, options) : prepare_file(spec, options);
 }
 
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options) {
-  if (options.format != "auto") numeric_mode(options.format);  // a bad word is refused before anything is read
-  if (spec.starts_with(kRandom)) return open_random(spec, options);
-  const std::filesystem::path path = spec;
-  const Checkpoint source = Checkpoint::open(path);
-  const Checkpoint official = official_rwkv(source);
-  const StoredTensor& embedding = official.at("emb.weight");
-  auto tokenizer = find_tokenizer(path, embedding.shape.empty() ? 0 : embedding.shape[0], options.tokenizer);
-  ModelInfo info;
-  info.spec = spec;
-  const std::filesystem::path clean = path.has_filename() ? path : path.parent_path();
-  info.name = std::filesystem::is_directory(clean) ? clean.filename().string() : clean.stem().string();
-  // "model.pth" says nothing: the folder's name does.
-  if (info.name == "model" && clean.has_parent_path()) {
-    info.name = std::filesystem::absolute(clean).parent_path().filename().string();
-  }
-  info.digest = file_digest(source.files);
-  return load_rwkv(official, std::move(tokenizer), open_backend(options.device), options.format, options, std::move(info));
+  auto backend = open_backend(options.device);
+  Prepared p = prepare(spec, options);
+  return load_rwkv(p.weights, std::move(p.tokenizer), std::move(backend), p.mode, options, std::move(p.info));
+}
+
+void check_model(const std::string& spec, const ModelOptions& options) {
+  open_backend(options.device);
+  rwkv_shape(prepare(spec, options).weights);
 }
 
 }  // namespace deciban

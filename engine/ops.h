@@ -1,9 +1,9 @@
-// The operations that models are written in.  A backend (cpu/, the CUDA module) implements each once; models know
-// nothing of kernels, packing or devices.
+// The operations that models are written in.  A backend (cpu/, the CUDA module) implements each once; models
+// know nothing of kernels, packing or devices.
 //
-// Operations are as coarse as the best fusion a backend can do, and are defined by the formulas below in exact
-// arithmetic.  On the CPU every row of every result is computed by one fixed sequence of roundings, whatever rows
-// share the call, so that chunking, batching and threads never change a log-probability.
+// Operations are as coarse as the best fusion a backend can do, and are defined by the formulas below in
+// exact arithmetic.  On the CPU every row of every result is computed by one fixed sequence of roundings,
+// whatever rows share the call, so that chunking, batching and threads never change a log-probability.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,9 @@
 
 namespace deciban {
 
-// What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by i8).
-// i8 weights have one scale per output; i8 activations one per token, found when a product reads its input (symmetric,
-// to nearest), and products of two i8 operands are summed exactly in i32.
+// What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by
+// i8). i8 weights have one scale per output; i8 activations one per token, found when a product reads its
+// input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.
 enum class WeightFormat { f32, bf16, f16, i8 };
 enum class ActivationFormat { f32, bf16, i8 };
 
@@ -28,12 +28,14 @@ struct NumericMode {
   WeightFormat weights = WeightFormat::f32;
   ActivationFormat activations = ActivationFormat::f32;
 };
-DECIBAN_API NumericMode numeric_mode(const std::string& word);  // throws std::invalid_argument naming the known ones
+DECIBAN_API NumericMode
+numeric_mode(const std::string& word);  // throws std::invalid_argument naming the known ones
 DECIBAN_API std::string name(WeightFormat format);
 DECIBAN_API std::string name(ActivationFormat format);
 
-// A dense row-major array in memory of the Ops that made it.  `stride` >= columns, in elements, a multiple of 32; the
-// padding of a row holds finite values.  A plain handle: the arena or the Buffer behind it owns the memory.
+// A dense row-major array in memory of the Ops that made it.  `stride` >= columns, in elements, a multiple of
+// 32; the padding of a row holds finite values.  A plain handle: the arena or the Buffer behind it owns the
+// memory.
 struct Tensor {
   enum class Type { f32, bf16 };
   void* data = nullptr;
@@ -68,15 +70,16 @@ class Table {
   virtual ~Table() = default;
 };
 
-// Many sequences side by side without padding: piece i is rows [row, row + count) of every tensor of a chunk, `count`
-// consecutive tokens of the sequence whose state is in `slot`.  Pieces are in ascending row order and cover all rows;
-// no slot appears twice.
+// Many sequences side by side without padding: piece i is rows [row, row + count) of every tensor of a chunk,
+// `count` consecutive tokens of the sequence whose state is in `slot`.  Pieces are in ascending row order and
+// cover all rows; no slot appears twice.
 struct Piece {
   std::size_t row = 0, count = 0, slot = 0;
 };
 using Layout = std::span<const Piece>;
 
-// The part of the recurrent state that an operation works on: `offset` floats into each slot's block of `stride`.
+// The part of the recurrent state that an operation works on: `offset` floats into each slot's block of
+// `stride`.
 struct StateView {
   float* data = nullptr;
   std::size_t stride = 0, offset = 0;
@@ -95,18 +98,18 @@ struct Norm {
 struct Epilogue {
   enum class Act {
     none,
-    relu2,         // max(p, 0)^2
+    relu2,  // max(p, 0)^2
     sigmoid,
     tanh,
-    silu,          // p * sigmoid(p)
-    exp_neg_exp,   // exp(-exp(p)): the decay of RWKV-5/6
-    decay7         // exp(-0.606531 sigmoid(p)): the decay of RWKV-7
+    silu,         // p * sigmoid(p)
+    exp_neg_exp,  // exp(-exp(p)): the decay of RWKV-5/6
+    decay7        // exp(-0.606531 sigmoid(p)): the decay of RWKV-7
   };
   enum class Combine {
-    store,      // y = v
-    add,        // y = y + v
-    gate_add,   // y = y + gate * v
-    lerp        // y = base + (target - base) * v
+    store,     // y = v
+    add,       // y = y + v
+    gate_add,  // y = y + gate * v
+    lerp       // y = base + (target - base) * v
   };
   Act act = Act::none;
   Combine combine = Combine::store;
@@ -151,22 +154,23 @@ class Ops {
   virtual void copy_state(StateView state, std::size_t floats, std::size_t from, std::size_t to) = 0;
   // Brings rows [row, row + count) of a tensor to the host as f32, `columns` apart.
   virtual void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) = 0;
-  // The reverse: fills rows [row, row + count) from values `columns` apart, rounded to nearest even where the tensor is
-  // bf16, and zeros their padding.
+  // The reverse: fills rows [row, row + count) from values `columns` apart, rounded to nearest even where the
+  // tensor is bf16, and zeros their padding.
   virtual void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) = 0;
 
   // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
   virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
 
-  // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the others the row
-  // before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's last h.  If wanted,
-  // h and h_prev themselves are written too (f32).  C must be a multiple of 16, at most 8 mixes.
+  // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the
+  // others the row before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's
+  // last h.  If wanted, h and h_prev themselves are written too (f32).  C must be a multiple of 16, at most 8
+  // mixes.
   virtual void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
-                        std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h = nullptr,
-                        Tensor* h_prev = nullptr) = 0;
+                        std::span<const Vector* const> mixes, std::span<const Tensor> outs,
+                        Tensor* h = nullptr, Tensor* h_prev = nullptr) = 0;
 
-  // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16 where W is
-  // bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
+  // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16
+  // where W is bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
@@ -174,18 +178,21 @@ class Ops {
   virtual void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
                     Layout layout, StateView state, Tensor out) = 0;
 
-  // RWKV-5/6 (§4, §5.2): out = GN(y) * g, with y from r, k, v, the decay (params.decay, or w per token) and the bonus;
-  // g (after its silu) may be absent (data null).  State: S[H][N key][N value].
-  virtual void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
-                    const Tensor& g, Layout layout, StateView state, Tensor out) = 0;
+  // RWKV-5/6 (§4, §5.2): out = GN(y) * g, with y from r, k, v, the decay (params.decay, or w per token) and
+  // the bonus; g (after its silu) may be absent (data null).  State: S[H][N key][N value].
+  virtual void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v,
+                    const Tensor& w, const Tensor& g, Layout layout, StateView state, Tensor out) = 0;
 
-  // RWKV-7 (§6.2): from r, w (the decay itself), k0, v (after the value residual), a, g to (GN(y) + bonus) * g.
-  // State: S[H][N key][N value] (the transpose of the official [value][key], so that values are contiguous).
-  virtual void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
-                    const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) = 0;
+  // RWKV-7 (§6.2): from r, w (the decay itself), k0, v (after the value residual), a, g to (GN(y) + bonus) *
+  // g. State: S[H][N key][N value] (the transpose of the official [value][key], so that values are
+  // contiguous).
+  virtual void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k,
+                    const Tensor& v, const Tensor& a, const Tensor& g, Layout layout, StateView state,
+                    Tensor out) = 0;
 
   // out[i] = LN(x[rows[i]]), in the product type of `out`.
-  virtual void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) = 0;
+  virtual void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm,
+                         Tensor out) = 0;
 
   // For each row: log softmax(W x)[target], the best token and its log-probability.  Logits are never stored.
   virtual void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
@@ -198,8 +205,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string device() const = 0;   // "cpu"
   virtual std::string kernels() const = 0;  // "avx512bf16"
-  // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are packed.
-  // Throws std::runtime_error naming the tensor if a value is not finite.
+  // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are
+  // packed. Throws std::runtime_error naming the tensor if a value is not finite.
   virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
@@ -212,5 +219,7 @@ class Backend {
 DECIBAN_API std::unique_ptr<Backend> cpu_backend();
 DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
 DECIBAN_API std::vector<std::string> supported_isas();
+// How many threads the system lets this process run at once.
+DECIBAN_API int usable_threads();
 
 }  // namespace deciban

@@ -15,11 +15,11 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kWindow = 96;      // sequences a worker holds at once, started or waiting for a fork
-constexpr std::size_t kLogitTile = 32;   // rows of logits handed out together
+constexpr std::size_t kWindow = 96;     // sequences a worker holds at once, started or waiting for a fork
+constexpr std::size_t kLogitTile = 32;  // rows of logits handed out together
 
-// A sequence in work.  It has read tokens [0, read).  A waiting item starts from a copy of its parent's state, taken
-// when the parent has read `fork` tokens, which the two have in common.
+// A sequence in work.  It has read tokens [0, read).  A waiting item starts from a copy of its parent's
+// state, taken when the parent has read `fork` tokens, which the two have in common.
 struct Item {
   std::size_t index = 0;
   Sequence sequence;
@@ -46,9 +46,9 @@ class Exchange {
   Exchange(SequenceSource& source, ScoreSink& sink, std::size_t vocabulary)
       : source_(source), sink_(sink), vocabulary_(vocabulary), wants_rows_(sink.wants_rows()) {}
 
-  // Gives the next sequence that has something to compute; refuses bad ones and answers empty ones on the way.
-  // False at the end or when stopped.  A family (sequences that share a prefix with the one before) stays with the
-  // worker that has the one before, as long as that one asks in one go: see Worker::pull.
+  // Gives the next sequence that has something to compute; refuses bad ones and answers empty ones on the
+  // way. False at the end or when stopped.  A family (sequences that share a prefix with the one before)
+  // stays with the worker that has the one before, as long as that one asks in one go: see Worker::pull.
   bool pull(std::size_t& index, Sequence& sequence) {
     const std::lock_guard lock(source_mutex_);
     while (!stopped_ && peek()) {
@@ -76,9 +76,11 @@ class Exchange {
   void deliver(std::size_t index, std::span<const TokenScore> scores) {
     for (const TokenScore& score : scores) {
       if (!std::isfinite(score.logprob) || !std::isfinite(score.best_logprob)) {
-        fail(index, fmt::format("the model's log-probability of scored token {} is not a finite number: its activations "
-                                "overflow in this format",
-                                &score - scores.data()));
+        fail(index,
+             fmt::format(
+                 "the model's log-probability of scored token {} is not a finite number: its activations "
+                 "overflow in this format",
+                 &score - scores.data()));
         return;
       }
     }
@@ -116,8 +118,8 @@ class Exchange {
     if (s.first == 0) return "a sequence asks for a score of its first token, which has no context";
     for (std::size_t i = 0; i < s.tokens.size(); ++i) {
       if (s.tokens[i] < 0 || static_cast<std::size_t>(s.tokens[i]) >= vocabulary_) {
-        return fmt::format("token {} at position {} lies outside the model's vocabulary of {}", s.tokens[i], i,
-                           vocabulary_);
+        return fmt::format("token {} at position {} lies outside the model's vocabulary of {}", s.tokens[i],
+                           i, vocabulary_);
       }
     }
     return {};
@@ -159,7 +161,8 @@ class Worker {
   }
 
  private:
-  // Takes sequences until a chunk can be filled; families are taken whole, so that their forks are known in time.
+  // Takes sequences until a chunk can be filled; families are taken whole, so that their forks are known in
+  // time.
   void pull() {
     std::size_t planned = 0;
     for (const Item& item : items_) planned += item.to_read() - item.read;

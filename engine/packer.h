@@ -1,8 +1,8 @@
-// Packs sequences of any length into chunks without padding, for models with a recurrent state, and shares the work of
-// common prefixes by forking states.
+// Packs sequences of any length into chunks without padding, for models with a recurrent state, and shares
+// the work of common prefixes by forking states.
 //
-// Each worker has a stream of its own (operations, state slots) and pulls sequences while it has room, so documents are
-// computed in parallel without waiting for each other.
+// Each worker has a stream of its own (operations, state slots) and pulls sequences while it has room, so
+// documents are computed in parallel without waiting for each other.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,8 @@ class ChunkRunner {
   virtual std::size_t slots() const = 0;
   virtual void reset(std::size_t slot) = 0;
   virtual void copy(std::size_t from, std::size_t to) = 0;
-  // Reads tokens[i] at row i; the states of the layout's slots move on.  scores[j] is for targets[j] after row rows[j].
+  // Reads tokens[i] at row i; the states of the layout's slots move on.  scores[j] is for targets[j] after
+  // row rows[j].
   virtual void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
                    std::span<const Token> targets, std::span<TokenScore> scores) = 0;
   // Logits of entries [first, first + count) of the last run()'s `rows`; valid until the next call.
@@ -34,9 +35,9 @@ struct PackOptions {
   std::size_t vocabulary = 0;    // ids must be below it
 };
 
-// Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own thread.
-// What a runner, the source or the sink throws stops all workers and is thrown again here.
+// Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own
+// thread. What a runner, the source or the sink throws stops all workers and is thrown again here.
 DECIBAN_API void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
-                  const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open);
+                              const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open);
 
 }  // namespace deciban

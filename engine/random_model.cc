@@ -55,7 +55,8 @@ std::size_t number(const std::string& key, const std::string& text) {
   std::size_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || value == 0) {
-    throw std::invalid_argument(fmt::format("random model: '{}={}' is not a positive whole number", key, text));
+    throw std::invalid_argument(
+        fmt::format("random model: '{}={}' is not a positive whole number", key, text));
   }
   return value;
 }
@@ -68,7 +69,8 @@ class Maker {
   // Normal values of about the given standard deviation: a power of two, which keeps them exact in bf16.
   void matrix(const std::string& name, std::vector<std::size_t> shape, double deviation) {
     deviation = std::exp2(std::round(std::log2(deviation)));
-    out_.tensors.push_back(generated_tensor(name, std::move(shape), next_seed(), static_cast<float>(deviation)));
+    out_.tensors.push_back(
+        generated_tensor(name, std::move(shape), next_seed(), static_cast<float>(deviation)));
   }
   void values(const std::string& name, std::vector<std::size_t> shape, std::vector<float> values) {
     for (float& v : values) v = std::bit_cast<float>(std::bit_cast<std::uint32_t>(v) & 0xffff0000u);
@@ -76,7 +78,8 @@ class Maker {
   }
   // centre + deviation * normal.
   void vector(const std::string& name, std::vector<std::size_t> shape, double centre, double deviation) {
-    std::vector<float> v = generated_tensor(name, shape, next_seed(), static_cast<float>(deviation)).read_all();
+    std::vector<float> v =
+        generated_tensor(name, shape, next_seed(), static_cast<float>(deviation)).read_all();
     for (float& x : v) x += static_cast<float>(centre);
     values(name, std::move(shape), std::move(v));
   }
@@ -85,7 +88,8 @@ class Maker {
     std::vector<float> v(s_.attention);
     const std::size_t period = s_.head_size == 0 ? s_.attention : s_.head_size;
     for (std::size_t c = 0; c < v.size(); ++c) {
-      v[c] = static_cast<float>(first + (last - first) * static_cast<double>(c % period) / static_cast<double>(period - 1));
+      v[c] = static_cast<float>(first + (last - first) * static_cast<double>(c % period) /
+                                            static_cast<double>(period - 1));
     }
     values(name, std::move(shape), std::move(v));
   }
@@ -216,14 +220,26 @@ RandomSpec random_spec(const std::string& text) {
         fmt::format("unknown random model '{}'; known: {}", spec.name, fmt::join(random_shapes(), ", ")));
   }
   RwkvShape& s = spec.shape;
-  s = {preset->version, preset->vocabulary, preset->layers,     preset->width,      preset->width,
-       preset->ffn,     0,                  0,                  preset->mix_rank,   preset->decay_rank,
-       preset->w_rank,  preset->a_rank,     preset->v_rank,     preset->g_rank};
+  s = {preset->version,
+       preset->vocabulary,
+       preset->layers,
+       preset->width,
+       preset->width,
+       preset->ffn,
+       0,
+       0,
+       preset->mix_rank,
+       preset->decay_rank,
+       preset->w_rank,
+       preset->a_rank,
+       preset->v_rank,
+       preset->g_rank};
   for (std::size_t at = comma; at != std::string::npos;) {
     const std::size_t end = text.find(',', at + 1);
     const std::string word = text.substr(at + 1, end == std::string::npos ? end : end - at - 1);
     const std::size_t equals = word.find('=');
-    const std::string key = word.substr(0, equals), value = equals == std::string::npos ? "" : word.substr(equals + 1);
+    const std::string key = word.substr(0, equals),
+                      value = equals == std::string::npos ? "" : word.substr(equals + 1);
     if (key == "seed") {
       spec.seed = number(key, value);
     } else if (key == "vocab") {
@@ -234,7 +250,8 @@ RandomSpec random_spec(const std::string& text) {
       s.ffn = s.ffn * number(key, value) / s.width / 32 * 32;
       s.attention = s.width = number(key, value);
     } else {
-      throw std::invalid_argument(fmt::format("random model: unknown option '{}' (known: seed, vocab, layers, width)", key));
+      throw std::invalid_argument(
+          fmt::format("random model: unknown option '{}' (known: seed, vocab, layers, width)", key));
     }
     at = end;
   }

@@ -11,7 +11,9 @@ std::unique_ptr<Weight> RwkvLoader::matrix(const StoredTensor& tensor) const {
   return backend_.matrix(tensor, mode_);
 }
 
-std::unique_ptr<Weight> RwkvLoader::matrix(const std::string& name) const { return matrix(official_.at(name)); }
+std::unique_ptr<Weight> RwkvLoader::matrix(const std::string& name) const {
+  return matrix(official_.at(name));
+}
 
 std::unique_ptr<Weight> RwkvLoader::lora(const std::string& name) const {
   return matrix(official_.at(name).transposed());
@@ -21,8 +23,9 @@ std::vector<float> RwkvLoader::values(const std::string& name) const {
   std::vector<float> values = official_.at(name).read_all();
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
-      throw std::runtime_error(fmt::format(
-          "tensor '{}' holds {} at element {}: the file is damaged or its training diverged", name, values[i], i));
+      throw std::runtime_error(
+          fmt::format("tensor '{}' holds {} at element {}: the file is damaged or its training diverged",
+                      name, values[i], i));
     }
   }
   return values;
@@ -30,7 +33,9 @@ std::vector<float> RwkvLoader::values(const std::string& name) const {
 
 std::unique_ptr<Vector> RwkvLoader::vector(const std::string& name) const { return vector(values(name)); }
 
-std::unique_ptr<Vector> RwkvLoader::vector(std::span<const float> values) const { return backend_.vector(values); }
+std::unique_ptr<Vector> RwkvLoader::vector(std::span<const float> values) const {
+  return backend_.vector(values);
+}
 
 OwnedNorm RwkvLoader::norm(const std::string& prefix, float eps) const {
   return {vector(prefix + ".weight"), vector(prefix + ".bias"), eps};
@@ -69,8 +74,8 @@ void GatedChannelMix::run(Ops& ops, const Chunk& chunk, StateView shift) const {
   using Act = Epilogue::Act;
   const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = chunk.x.columns;
   const Tensor xk = ops.allocate(rows, width, type_), xr = ops.allocate(rows, width, type_);
-  ops.norm_mix(chunk.x, norm_.view(), chunk.layout, shift, std::vector<const Vector*>{mix_k_.get(), mix_r_.get()},
-               std::vector<Tensor>{xk, xr});
+  ops.norm_mix(chunk.x, norm_.view(), chunk.layout, shift,
+               std::vector<const Vector*>{mix_k_.get(), mix_r_.get()}, std::vector<Tensor>{xk, xr});
   const Tensor r = ops.allocate(rows, width), k = ops.allocate(rows, ffn_, type_);
   ops.linear(*receptance_, xr, r, {.act = Act::sigmoid});
   ops.linear(*key_, xk, k, {.act = Act::relu2});

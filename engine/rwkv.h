@@ -1,7 +1,7 @@
 // What the versions of RWKV share: loading parameters, one block's contract, and the table of versions.
 //
-// A version is one file (rwkv4.cc … rwkv7.cc) and one line in rwkv_model.cc's table.  Model files use the operations
-// of ops.h and know no backend.
+// A version is one file (rwkv4.cc … rwkv7.cc) and one line in rwkv_model.cc's table.  Model files use the
+// operations of ops.h and know no backend.
 #pragma once
 
 #include <memory>
@@ -16,13 +16,14 @@ namespace deciban {
 
 // A chunk of tokens on its way through the blocks.
 struct Chunk {
-  Tensor x;          // [rows, C] f32: the residual stream, changed by each block
+  Tensor x;  // [rows, C] f32: the residual stream, changed by each block
   Layout layout;
-  StateView state;   // of block 0; block i lies i * RwkvNet::state_floats() further
-  Tensor v_first;    // [rows, A] f32: RWKV-7's values of block 0; else unused
+  StateView state;  // of block 0; block i lies i * RwkvNet::state_floats() further
+  Tensor v_first;   // [rows, A] f32: RWKV-7's values of block 0; else unused
 };
 
-// The blocks of one model.  Immutable after loading; any number of threads may run block() with Ops of their own.
+// The blocks of one model.  Immutable after loading; any number of threads may run block() with Ops of their
+// own.
 class RwkvNet {
  public:
   virtual ~RwkvNet() = default;
@@ -55,8 +56,8 @@ class RwkvLoader {
   Tensor::Type product_type() const { return Ops::product_type(mode_.activations); }
   bool has(const std::string& name) const { return official_.find(name) != nullptr; }
 
-  std::unique_ptr<Weight> matrix(const std::string& name) const;    // stored [out, in]
-  std::unique_ptr<Weight> lora(const std::string& name) const;      // stored [in, out]
+  std::unique_ptr<Weight> matrix(const std::string& name) const;     // stored [out, in]
+  std::unique_ptr<Weight> lora(const std::string& name) const;       // stored [in, out]
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor) const;  // as it lies
   std::vector<float> values(const std::string& name) const;
   std::unique_ptr<Vector> vector(const std::string& name) const;
@@ -83,7 +84,8 @@ std::unique_ptr<RwkvNet> load_rwkv7(const RwkvLoader& loader);
 // The channel mixing of RWKV-4, 5 and 6 (rwkv.md §3.3, §5.3): x += sigmoid(R xr) * V relu2(K xk).
 class GatedChannelMix {
  public:
-  // `lerp`: the names and sense of the mix vectors: time_maa_* (h + d m) or time_mix_* (h m + h_prev (1 - m)).
+  // `lerp`: the names and sense of the mix vectors: time_maa_* (h + d m) or time_mix_* (h m + h_prev (1 -
+  // m)).
   GatedChannelMix(const RwkvLoader& loader, const std::string& block, bool lerp);
   void run(Ops& ops, const Chunk& chunk, StateView shift) const;
 
@@ -95,8 +97,8 @@ class GatedChannelMix {
   std::unique_ptr<Weight> key_, receptance_, value_;
 };
 
-// Writes a state-tuned file's initial S (time_state, stored [H][N value][N key]) into S[H][N key][N value]; nothing if
-// `tuned` is empty.
+// Writes a state-tuned file's initial S (time_state, stored [H][N value][N key]) into S[H][N key][N value];
+// nothing if `tuned` is empty.
 void write_tuned_state(std::span<const float> tuned, const RwkvShape& shape, std::span<float> state);
 
 // 1 - m: from v4/v5's "h m + h_prev (1 - m)" to the lerp form "h + (h_prev - h) m".

@@ -32,7 +32,8 @@ class Rwkv4 final : public RwkvNet {
 
   void initial_state(std::size_t, std::span<float> state) const override {
     // The running exponent starts below everything; not at -inf, whose differences are NaN.
-    for (std::size_t c = 0; c < shape_.attention; ++c) state[shape_.width + 2 * shape_.attention + c] = -1e30f;
+    for (std::size_t c = 0; c < shape_.attention; ++c)
+      state[shape_.width + 2 * shape_.attention + c] = -1e30f;
   }
 
   std::vector<float> official_state(std::span<const float> state) const override {
@@ -45,7 +46,8 @@ class Rwkv4 final : public RwkvNet {
   void block(Ops& ops, std::size_t i, const Chunk& chunk) const override {
     const Layer& l = layers_[i];
     const StateView state = chunk.state.at(i * state_floats());
-    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width, attention = shape_.attention;
+    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
+                      attention = shape_.attention;
     const Tensor xk = ops.allocate(rows, width, type_), xv = ops.allocate(rows, width, type_),
                  xr = ops.allocate(rows, width, type_);
     ops.norm_mix(chunk.x, l.norm.view(), chunk.layout, state,

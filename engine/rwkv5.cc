@@ -46,9 +46,7 @@ class Rwkv5 final : public RwkvNet {
     }
   }
 
-  std::size_t state_floats() const override {
-    return 2 * shape_.width + shape_.attention * shape_.head_size;
-  }
+  std::size_t state_floats() const override { return 2 * shape_.width + shape_.attention * shape_.head_size; }
 
   void initial_state(std::size_t i, std::span<float> state) const override {
     write_tuned_state(layers_[i].tuned, shape_, state.subspan(shape_.width));
@@ -57,7 +55,8 @@ class Rwkv5 final : public RwkvNet {
   void block(Ops& ops, std::size_t i, const Chunk& chunk) const override {
     const Layer& l = layers_[i];
     const StateView state = chunk.state.at(i * state_floats());
-    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width, attention = shape_.attention;
+    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
+                      attention = shape_.attention;
     std::vector<const Vector*> mixes{l.mix_r.get(), l.mix_k.get(), l.mix_v.get()};
     std::vector<Tensor> mixed;
     if (l.gate) mixes.push_back(l.mix_g.get());

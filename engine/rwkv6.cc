@@ -40,9 +40,7 @@ class Rwkv6 final : public RwkvNet {
     }
   }
 
-  std::size_t state_floats() const override {
-    return 2 * shape_.width + shape_.attention * shape_.head_size;
-  }
+  std::size_t state_floats() const override { return 2 * shape_.width + shape_.attention * shape_.head_size; }
 
   void initial_state(std::size_t i, std::span<float> state) const override {
     write_tuned_state(layers_[i].tuned, shape_, state.subspan(shape_.width));
@@ -53,7 +51,8 @@ class Rwkv6 final : public RwkvNet {
     using Combine = Epilogue::Combine;
     const Layer& l = layers_[i];
     const StateView state = chunk.state.at(i * state_floats());
-    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width, attention = shape_.attention;
+    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
+                      attention = shape_.attention;
     const std::size_t rank = shape_.mix_rank;
 
     // x_c = h + (h_prev - h) (maa_c + z_c w2_c), z = tanh((h + (h_prev - h) maa_x) w1).

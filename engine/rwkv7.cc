@@ -33,9 +33,7 @@ class Rwkv7 final : public RwkvNet {
     }
   }
 
-  std::size_t state_floats() const override {
-    return 2 * shape_.width + shape_.attention * shape_.head_size;
-  }
+  std::size_t state_floats() const override { return 2 * shape_.width + shape_.attention * shape_.head_size; }
   bool needs_v_first() const override { return true; }
 
   // Ours is [key][value], the official one [value][key].
@@ -78,7 +76,8 @@ class Rwkv7 final : public RwkvNet {
   };
 
   // y = epilogue(up(act(down(x)))).
-  void lora(Ops& ops, const Lora& lora, Epilogue::Act inner, const Tensor& x, Tensor y, Epilogue epilogue) const {
+  void lora(Ops& ops, const Lora& lora, Epilogue::Act inner, const Tensor& x, Tensor y,
+            Epilogue epilogue) const {
     const std::size_t mark = ops.mark();
     const Tensor low = ops.allocate(x.rows, lora.down->rows(), type_);
     ops.linear(*lora.down, x, low, {.act = inner});
@@ -89,7 +88,8 @@ class Rwkv7 final : public RwkvNet {
 
   void time_mix(Ops& ops, const Layer& l, bool first, const Chunk& chunk, StateView state) const {
     using Act = Epilogue::Act;
-    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width, attention = shape_.attention;
+    const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
+                      attention = shape_.attention;
     std::vector<const Vector*> mixes;
     std::vector<Tensor> x;
     for (const auto& mix : l.mix) {
@@ -112,7 +112,8 @@ class Rwkv7 final : public RwkvNet {
     }
     lora(ops, l.a, Act::none, x[4], a, {.act = Act::sigmoid});
     lora(ops, l.g, Act::sigmoid, x[5], g, {});
-    const Wkv7Params params{shape_.heads, shape_.head_size, l.k_k.get(), l.k_a.get(), l.r_k.get(), l.group.view()};
+    const Wkv7Params params{shape_.heads, shape_.head_size, l.k_k.get(),
+                            l.k_a.get(),  l.r_k.get(),      l.group.view()};
     ops.wkv7(params, r, w, k, v, a, g, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});
     ops.release(mark);

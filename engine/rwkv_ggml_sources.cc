@@ -30,9 +30,7 @@ StoredTensor undone(const Checkpoint& checkpoint, const StoredTensor& tensor,
 }
 
 // Beyond these, exp(…) and exp(-exp(…)) are 0 or 1 in f32 whatever the exact value was.
-double clamped_log(double x) {
-  return x < 0 ? std::nan("") : std::max(std::log(x), -104.0);
-}
+double clamped_log(double x) { return x < 0 ? std::nan("") : std::max(std::log(x), -104.0); }
 double clamped_log_minus_log(double x) {
   if (!(x >= 0 && x <= 1)) return std::nan("");
   return std::clamp(std::log(-std::log(x)), -18.0, 4.7);

@@ -1,7 +1,6 @@
 #include "engine/rwkv_model.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,7 +15,7 @@ namespace deciban {
 namespace {
 
 constexpr std::size_t kActivationBudget = std::size_t{40} << 20;  // bytes of one worker's chunk
-constexpr std::size_t kStateBudget = std::size_t{64} << 20;       // bytes of one worker's states, beyond the least
+constexpr std::size_t kStateBudget = std::size_t{64} << 20;  // bytes of one worker's states, beyond the least
 
 struct VersionEntry {
   RwkvVersion version;
@@ -47,16 +46,15 @@ struct Parts {
   std::size_t state_floats() const { return shape.layers * net->state_floats(); }
 };
 
-// One stream over the model: chunks for the packer, steps for batches.
+// One stream over the model: chunks for the packer, steps for batches.  A slot must be reset before its first
+// use; one that is never used costs no memory.
 class Stream final : public ChunkRunner {
  public:
   Stream(const Parts& parts, int threads, std::size_t slots)
       : parts_(parts),
         slots_(slots),
         ops_(parts.backend->open(threads)),
-        state_(ops_->allocate_state(slots, parts.state_floats())) {
-    for (std::size_t slot = 0; slot < slots; ++slot) reset(slot);
-  }
+        state_(ops_->allocate_state(slots, parts.state_floats())) {}
 
   std::size_t slots() const override { return slots_; }
   void reset(std::size_t slot) override { ops_->write_state(state_, slot, parts_.initial); }
@@ -78,8 +76,8 @@ class Stream final : public ChunkRunner {
     const std::size_t mark = ops_->mark();
     Tensor rows = last_;
     rows.rows = count;
-    rows.data = static_cast<std::byte*>(rows.data) +
-                first * rows.stride * (rows.type == Tensor::Type::bf16 ? 2 : 4);
+    rows.data =
+        static_cast<std::byte*>(rows.data) + first * rows.stride * (rows.type == Tensor::Type::bf16 ? 2 : 4);
     const Tensor y = ops_->allocate(count, parts_.shape.vocabulary);
     ops_->linear(*parts_.head, rows, y);
     logits_.resize(count * parts_.shape.vocabulary);
@@ -171,7 +169,8 @@ class RwkvModel final : public LanguageModel {
       : parts_(std::move(parts)), tokenizer_(std::move(tokenizer)), info_(std::move(info)) {
     // About 20 tensors of the width and one of the inner width live at once.
     const std::size_t row_bytes = (20 * parts_.shape.width + parts_.shape.ffn) * sizeof(float);
-    chunk_rows_ = chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kActivationBudget / row_bytes, 64, 512);
+    chunk_rows_ =
+        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kActivationBudget / row_bytes, 64, 512);
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -240,7 +239,9 @@ class RwkvModel final : public LanguageModel {
 
   class StreamBatch final : public StatefulBatch {
    public:
-    StreamBatch(RwkvModel& model, std::size_t n) : model_(model), stream_(model.parts_, model.info_.threads, n) {
+    StreamBatch(RwkvModel& model, std::size_t n)
+        : model_(model), stream_(model.parts_, model.info_.threads, n) {
+      for (std::size_t i = 0; i < n; ++i) stream_.reset(i);
       model_.add(&stream_);
     }
     ~StreamBatch() override { model_.remove(&stream_); }
@@ -291,18 +292,13 @@ std::string stored_mode(const Checkpoint& official) {
 void check_computable(const RwkvShape& s) {
   const auto multiple = [](const char* what, std::size_t value) {
     if (value % 16 != 0) {
-      throw std::runtime_error(fmt::format("{} is {}, not a multiple of 16: this engine does not compute it", what, value));
+      throw std::runtime_error(
+          fmt::format("{} is {}, not a multiple of 16: this engine does not compute it", what, value));
     }
   };
   multiple("the width (n_embd)", s.width);
   multiple("the attention width (dim_att)", s.attention);
   if (s.version == RwkvVersion::v6) multiple("the rank of the token-shift LoRA", s.mix_rank);
-}
-
-int usable_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
 }  // namespace

@@ -14,16 +14,19 @@ namespace deciban {
 // A Batch that also shows its states; what RWKV models' start_batch() returns.
 class DECIBAN_API StatefulBatch : public Batch {
  public:
-  // Sequence i's state in the official layout: per layer att h_prev, then (aa, bb, pp | S), ffn h_prev (rwkv.md).
+  // Sequence i's state in the official layout: per layer att h_prev, then (aa, bb, pp | S), ffn h_prev
+  // (rwkv.md).
   virtual std::vector<float> state(std::size_t i) const = 0;
 };
 
-// Loads a model from a checkpoint with official names.  `info` brings name, spec, digest; the rest is filled in.
-// `mode` is a word of ModelOptions::format ("auto" takes the file's own precision).
-// Throws std::runtime_error for shapes this engine does not compute, naming them.
-DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique_ptr<Tokenizer> tokenizer,
-                                                     std::unique_ptr<Backend> backend, const std::string& mode,
-                                                     const ModelOptions& options, ModelInfo info);
+// Loads a model from a checkpoint with official names.  `info` brings name, spec, digest; the rest is filled
+// in. `mode` is a word of ModelOptions::format ("auto" takes the file's own precision). Throws
+// std::runtime_error for shapes this engine does not compute, naming them.
+DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
+                                                     std::unique_ptr<Tokenizer> tokenizer,
+                                                     std::unique_ptr<Backend> backend,
+                                                     const std::string& mode, const ModelOptions& options,
+                                                     ModelInfo info);
 
 // Raised whenever any log-probability of the engine may change; part of every record's key.
 inline constexpr int kNumericsVersion = 1;

@@ -20,9 +20,7 @@ using rwkv_renaming::Renaming;
 using rwkv_renaming::Tensors;
 using rwkv_renaming::transposed;
 
-Tensors from_official(const Checkpoint& checkpoint) {
-  return checkpoint.tensors;
-}
+Tensors from_official(const Checkpoint& checkpoint) { return checkpoint.tensors; }
 
 Tensors from_hugging_face(const Checkpoint& checkpoint) {
   constexpr std::array<Renaming, 5> kTop = {{{"rwkv.embeddings.weight", "emb.weight"},

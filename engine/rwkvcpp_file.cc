@@ -91,7 +91,11 @@ Checkpoint read_rwkvcpp_file(const FileBytes& file) {
                      {"n_embd", std::to_string(width)},
                      {"n_layer", std::to_string(layers)},
                      {"data_type", std::to_string(type)}};
-  while (cursor.left() > 0) result.tensors.push_back(read_record(file, cursor, version));
+  while (cursor.left() > 0) {
+    if (result.tensors.size() == kMostEntries)
+      file.fail(fmt::format("more than {} tensors are not read", kMostEntries));
+    result.tensors.push_back(read_record(file, cursor, version));
+  }
   refuse_equal_names(file, result.tensors);
   return result;
 }

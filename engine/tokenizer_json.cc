@@ -386,6 +386,8 @@ TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& pat
   } catch (const json::parse_error& error) {
     throw std::runtime_error(
         fmt::format("{}: not valid JSON at byte {}: {}", path, error.byte, error.what()));
+  } catch (const json::exception& error) {  // a number beyond any range
+    throw std::runtime_error(fmt::format("{}: not valid JSON: {}", path, error.what()));
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(fmt::format("{}: {}", path, error.what()));
   }

@@ -53,9 +53,7 @@ bool contains(const Range (&ranges)[N], char32_t value) {
   return after != std::begin(ranges) && value <= (after - 1)->last;
 }
 
-int combining_class(utf8proc_int32_t c) {
-  return utf8proc_get_property(c)->combining_class;
-}
+int combining_class(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
 
 // utf8proc_map() would do all this, but it sorts marks in quadratic time, which a hostile text can make it
 // feel.
@@ -92,9 +90,7 @@ void append_normalized(std::string& out, std::string_view text, NormalForm form)
   for (utf8proc_ssize_t i = 0; i < length; ++i) append_utf8(out, static_cast<char32_t>(characters[i]));
 }
 
-bool is_ascii(char c) {
-  return static_cast<unsigned char>(c) < 0x80;
-}
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
 }  // namespace
 

@@ -75,6 +75,8 @@ Directory locate(const FileBytes& file) {
   if (begin > limit || size > limit - begin) {
     file.fail(fmt::format("ZIP: the directory of {} bytes at byte {} does not fit the file", size, begin));
   }
+  if (entries > kMostEntries)
+    file.fail(fmt::format("ZIP: {} entries: more than {} are not read", entries, kMostEntries));
   if (entries > size / kCentralSize) {
     file.fail(fmt::format("ZIP: {} entries do not fit a directory of {} bytes", entries, size));
   }

@@ -21,9 +21,7 @@ double ratio(double numerator, double denominator) {
   return denominator > 0 ? numerator / denominator : kNone;
 }
 
-Cell text_cell(const std::string& text) {
-  return {text, ""};
-}
+Cell text_cell(const std::string& text) { return {text, ""}; }
 
 Cell number_cell(double value, int digits) {
   if (!std::isfinite(value)) return {kDash, "null"};

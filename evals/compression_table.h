@@ -18,8 +18,8 @@ namespace deciban {
 struct TableModel {
   std::string label;      // Record::model
   std::string windowing;  // Record::windowing
-  std::string role;       // "matched", "own best" where a run has both; else empty
-  std::string format, device;
+  std::string role = "";  // "matched", "own best" where a run has both; else empty
+  std::string format = "", device = "";
   std::uint64_t parameters = 0;
   std::uint64_t peak_memory = 0;  // bytes
   std::uint64_t state_bytes = 0;  // of one sequence; of each of its tokens if `state_grows`

@@ -122,9 +122,7 @@ CompressedSize xz_size(std::span<const std::string_view> parts) {
   return {output.size(), xz_container(output)};
 }
 
-CompressedSize xz_size(std::string_view text) {
-  return xz_size(std::span(&text, 1));
-}
+CompressedSize xz_size(std::string_view text) { return xz_size(std::span(&text, 1)); }
 
 CompressedSize zstd_size(std::span<const std::string_view> parts) {
   const std::unique_ptr<ZSTD_CCtx, FreeCctx> context(ZSTD_createCCtx());
@@ -153,8 +151,6 @@ CompressedSize zstd_size(std::span<const std::string_view> parts) {
   return {output.size(), zstd_container(output)};
 }
 
-CompressedSize zstd_size(std::string_view text) {
-  return zstd_size(std::span(&text, 1));
-}
+CompressedSize zstd_size(std::string_view text) { return zstd_size(std::span(&text, 1)); }
 
 }  // namespace deciban

@@ -46,9 +46,7 @@ RunIdentity identity_of(const Compressor& compressor, std::string_view windowing
 }
 
 // Documents that have a text: what was only given as tokens has no bytes to compress.
-bool compressible(const Document& document) {
-  return document.error.empty() && !document.text.empty();
-}
+bool compressible(const Document& document) { return document.error.empty() && !document.text.empty(); }
 
 Record compressed(const Compressor& compressor, Parts parts) {
   Record record;

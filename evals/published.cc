@@ -62,15 +62,9 @@ constexpr PublishedScore kScores[] = {
 
 }  // namespace
 
-std::span<const PublishedCorpus> published_corpora() {
-  return kCorpora;
-}
-std::span<const PublishedModel> published_models() {
-  return kModels;
-}
-std::span<const PublishedScore> published_scores() {
-  return kScores;
-}
+std::span<const PublishedCorpus> published_corpora() { return kCorpora; }
+std::span<const PublishedModel> published_models() { return kModels; }
+std::span<const PublishedScore> published_scores() { return kScores; }
 std::string_view published_corpora_source() {
   return "the first 20 texts of each category of "
          "https://huggingface.co/datasets/Jellyfish042/UncheatableEval-2026-04, "

@@ -69,13 +69,9 @@ Shard Shard::parse(std::string_view word) {
   return shard;
 }
 
-std::string Shard::name() const {
-  return fmt::format("{}/{}", index + 1, count);
-}
+std::string Shard::name() const { return fmt::format("{}/{}", index + 1, count); }
 
-std::string Shard::file_suffix() const {
-  return count == 1 ? "" : fmt::format("{}-of-{}", index + 1, count);
-}
+std::string Shard::file_suffix() const { return count == 1 ? "" : fmt::format("{}-of-{}", index + 1, count); }
 
 std::size_t size_of(const Document& document) {
   return document.text.empty() ? document.tokens.size() * kBytesPerToken : document.text.size();

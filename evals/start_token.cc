@@ -32,8 +32,6 @@ std::optional<Token> StartPolicy::resolve(const ModelInfo& model) const {
   return token;
 }
 
-std::string start_name(std::optional<Token> start) {
-  return start ? fmt::format("{}", *start) : "none";
-}
+std::string start_name(std::optional<Token> start) { return start ? fmt::format("{}", *start) : "none"; }
 
 }  // namespace deciban

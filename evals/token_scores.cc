@@ -115,9 +115,7 @@ TokenScoreWriter::TokenScoreWriter(const std::filesystem::path& path) : path_(pa
   }
 }
 
-TokenScoreWriter::~TokenScoreWriter() {
-  ::close(file_);
-}
+TokenScoreWriter::~TokenScoreWriter() { ::close(file_); }
 
 void TokenScoreWriter::append(const DocumentTokens& document) {
   const std::string payload = payload_of(document);

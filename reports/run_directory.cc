@@ -223,9 +223,7 @@ RunDirectory::~RunDirectory() {
   if (::ftruncate(named.fd(), 0) != 0) return;
 }
 
-const fs::path& RunDirectory::path() const {
-  return impl_->path;
-}
+const fs::path& RunDirectory::path() const { return impl_->path; }
 
 const Record* RunDirectory::find(std::string_view key) const {
   const std::lock_guard guard(impl_->mutex);
@@ -240,9 +238,7 @@ const Record* RunDirectory::find(std::string_view key, std::string_view model, s
   return found == impl_->by_place.end() ? nullptr : found->second;
 }
 
-std::size_t RunDirectory::resumed() const {
-  return impl_->resumed;
-}
+std::size_t RunDirectory::resumed() const { return impl_->resumed; }
 
 void RunDirectory::append(const Record& record) {
   const std::string line = to_json_line(record) + '\n';

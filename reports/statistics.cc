@@ -16,12 +16,8 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-double normal_cdf(double z) {
-  return boost::math::cdf(boost::math::normal(), z);
-}
-double normal_quantile(double p) {
-  return boost::math::quantile(boost::math::normal(), p);
-}
+double normal_cdf(double z) { return boost::math::cdf(boost::math::normal(), z); }
+double normal_quantile(double p) { return boost::math::quantile(boost::math::normal(), p); }
 
 // The ratio's residual numerator − centre · denominator, in which the ratio is linear up to its denominator.
 struct Residual {

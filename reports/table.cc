@@ -174,9 +174,7 @@ bool starts_formula(std::string_view text) {
   return false;
 }
 
-bool is_number(std::string_view text) {
-  return json::parse(text, nullptr, false).is_number();
-}
+bool is_number(std::string_view text) { return json::parse(text, nullptr, false).is_number(); }
 
 std::string csv_field(std::string text) {
   if (starts_formula(text) && !is_number(text)) text.insert(0, 1, '\'');

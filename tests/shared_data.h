@@ -1,5 +1,5 @@
-// Where tests find data: what the project carries (tests/golden, datasets/demo), and the developers' shared folder
-// with third-party texts, which may be absent.
+// Where tests find data: what the project carries (tests/golden, datasets/demo), and the developers' shared
+// folder with third-party texts, which may be absent.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,6 +24,6 @@ inline std::filesystem::path shared(const std::string& path) {
 }  // namespace deciban
 
 // Skips the test, saying so, where the developers' data is absent.
-#define DECIBAN_NEEDS_SHARED(path)                                                                          \
-  if (!std::filesystem::exists(::deciban::shared(path)))                                                    \
+#define DECIBAN_NEEDS_SHARED(path)                       \
+  if (!std::filesystem::exists(::deciban::shared(path))) \
   GTEST_SKIP() << "needs " << ::deciban::shared(path) << " (set DECIBAN_SHARED to the shared data)"

@@ -8,14 +8,15 @@
 #include <vector>
 
 #include "engine/cpu/memory.h"
-#include "engine/cpu/parallel.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
 
 namespace deciban::cpu {
 namespace {
 
-constexpr std::size_t kHeadBlock = 4096;  // outputs whose partial log-sum-exp is kept apart, whatever the threads
-constexpr std::size_t kRowUnit = 12;      // rows are split between threads in multiples of this
+constexpr std::size_t kHeadBlock =
+    4096;                             // outputs whose partial log-sum-exp is kept apart, whatever the threads
+constexpr std::size_t kRowUnit = 12;  // rows are split between threads in multiples of this
 
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 bool is_bf16(const Tensor& t) { return t.type == Tensor::Type::bf16; }
@@ -26,13 +27,19 @@ std::byte* at(const Tensor& t, std::size_t row, std::size_t column = 0) {
   return static_cast<std::byte*>(t.data) + (row * t.stride + column) * (is_bf16(t) ? 2 : 4);
 }
 
+const float* floats(const Tensor& t, const Piece& piece, std::size_t column = 0) {
+  return t.f32() + piece.row * t.stride + column;
+}
+
 class CpuOps final : public Ops {
  public:
-  CpuOps(const Kernels& kernels, int threads) : kernels_(kernels), threads_(threads), scratch_(threads) {}
+  CpuOps(const Kernels& kernels, int threads)
+      : kernels_(kernels), threads_(threads), team_(threads), scratch_(threads) {}
 
   Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type) override {
     const std::size_t stride = round_up(columns, 32);
-    return {arena_.allocate(rows * stride * (type == Tensor::Type::bf16 ? 2 : 4)), type, rows, columns, stride};
+    return {arena_.allocate(rows * stride * (type == Tensor::Type::bf16 ? 2 : 4)), type, rows, columns,
+            stride};
   }
   std::size_t mark() override { return arena_.mark(); }
   void release(std::size_t mark) override { arena_.release(mark); }
@@ -75,26 +82,29 @@ class CpuOps final : public Ops {
       if (is_bf16(tensor)) {
         for (std::size_t c = 0; c < tensor.columns; ++c) {
           const auto bits = std::bit_cast<std::uint32_t>(from[c]);
-          reinterpret_cast<std::uint16_t*>(to)[c] = static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+          reinterpret_cast<std::uint16_t*>(to)[c] =
+              static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
         }
       } else {
         std::memcpy(to, from, tensor.columns * 4);
       }
-      std::memset(at(tensor, row + r, tensor.columns), 0, (tensor.stride - tensor.columns) * (is_bf16(tensor) ? 2 : 4));
+      std::memset(at(tensor, row + r, tensor.columns), 0,
+                  (tensor.stride - tensor.columns) * (is_bf16(tensor) ? 2 : 4));
     }
   }
 
   void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
-    parallel(threads_, tokens.size(), [&](std::size_t i, int thread) {
+    team_.run(tokens.size(), [&](std::size_t i, int thread) {
       float* row = x.f32() + i * x.stride;
       if (norm == nullptr) {
         source.row(static_cast<std::size_t>(tokens[i]), row);
         return;
       }
       source.row(static_cast<std::size_t>(tokens[i]), scratch(thread));
-      kernels_.norm(scratch(thread), x.columns, norm->weight->data(), norm->bias->data(), norm->eps, row, false);
+      kernels_.norm(scratch(thread), x.columns, norm->weight->data(), norm->bias->data(), norm->eps, row,
+                    false);
     });
   }
 
@@ -102,15 +112,15 @@ class CpuOps final : public Ops {
                 std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h,
                 Tensor* h_prev) override;
   void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override;
-  void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
-            StateView state, Tensor out) override;
+  void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
+            Layout layout, StateView state, Tensor out) override;
   void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
             const Tensor& g, Layout layout, StateView state, Tensor out) override;
   void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override;
 
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
-    parallel(threads_, rows.size(), [&](std::size_t i, int) {
+    team_.run(rows.size(), [&](std::size_t i, int) {
       kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, norm.weight->data(), norm.bias->data(), norm.eps,
                     at(out, i), is_bf16(out));
     });
@@ -127,14 +137,16 @@ class CpuOps final : public Ops {
   }
   float* scratch(int thread) const { return reinterpret_cast<float*>(scratch_[thread].data()); }
 
-  // How many parts the rows are split into so that `units` of other work times the parts keep all threads busy.
+  // How many parts the rows are split into so that `units` of other work times the parts keep all threads
+  // busy.
   std::size_t row_parts(std::size_t units, std::size_t rows) const {
     if (threads_ == 1 || units >= 4 * static_cast<std::size_t>(threads_)) return 1;
     const std::size_t wanted = (4 * threads_ + units - 1) / units;
     return std::clamp<std::size_t>(rows / (4 * kRowUnit), 1, wanted);
   }
 
-  // The rows of x as a weight's product reads them: x itself, or its i8 form in the arena (release it afterwards).
+  // The rows of x as a weight's product reads them: x itself, or its i8 form in the arena (release it
+  // afterwards).
   struct Rows {
     const std::byte* data;
     const float* scales;
@@ -147,7 +159,7 @@ class CpuOps final : public Ops {
     auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
     auto* scales = static_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
     const std::size_t parts = row_parts(1, x.rows);
-    parallel(threads_, parts, [&](std::size_t part, int) {
+    team_.run(parts, [&](std::size_t part, int) {
       for (std::size_t r = x.rows * part / parts; r < x.rows * (part + 1) / parts; ++r) {
         scales[r] = kernels_.quantise(x.f32() + r * x.stride, x.columns, out + r * stride);
       }
@@ -155,19 +167,28 @@ class CpuOps final : public Ops {
     return {reinterpret_cast<const std::byte*>(out), scales, stride, stride};
   }
 
+  // What the matrix-valued recurrences of all versions take.
+  struct Heads {
+    std::size_t count, size;
+    const Tensor &r, &k, &v, &g;
+    const Norm& group;
+    StateView state;
+    const Tensor& out;
+  };
   template <typename Fill>
-  void for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
-                 void (*kernel)(const WkvHeadArgs&));
+  void for_heads(const Heads& h, Layout layout, const Fill& fill, void (*kernel)(const WkvHeadArgs&));
 
   const Kernels& kernels_;
   int threads_;
+  Team team_;
   Arena arena_;
   std::vector<Pages> scratch_;
   std::vector<Pages> states_;
 };
 
 void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
-                      std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h, Tensor* h_prev) {
+                      std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h,
+                      Tensor* h_prev) {
   constexpr std::size_t kMost = 8;
   if (mixes.size() > kMost || mixes.size() != outs.size()) throw std::logic_error("norm_mix: too many mixes");
   std::vector<const float*> starts(x.rows, nullptr);
@@ -183,13 +204,27 @@ void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateVie
     stride[i] = outs[i].stride;
   }
   need_scratch(2 * round_up(x.columns, 32));
-  NormMixArgs args{.x = x.f32(), .x_stride = x.stride, .columns = x.columns, .weight = norm.weight->data(),
-                   .bias = norm.bias->data(), .eps = norm.eps, .row_begin = 0, .row_end = 0,
-                   .starts = starts.data(), .mixes = mixes.size(), .mix = mix, .out = out, .out_bf16 = bf16,
-                   .out_stride = stride, .h = h ? h->f32() : nullptr, .h_prev = h_prev ? h_prev->f32() : nullptr,
-                   .h_stride = h ? h->stride : 0, .h_prev_stride = h_prev ? h_prev->stride : 0, .scratch = nullptr};
+  NormMixArgs args{.x = x.f32(),
+                   .x_stride = x.stride,
+                   .columns = x.columns,
+                   .weight = norm.weight->data(),
+                   .bias = norm.bias->data(),
+                   .eps = norm.eps,
+                   .row_begin = 0,
+                   .row_end = 0,
+                   .starts = starts.data(),
+                   .mixes = mixes.size(),
+                   .mix = mix,
+                   .out = out,
+                   .out_bf16 = bf16,
+                   .out_stride = stride,
+                   .h = h ? h->f32() : nullptr,
+                   .h_prev = h_prev ? h_prev->f32() : nullptr,
+                   .h_stride = h ? h->stride : 0,
+                   .h_prev_stride = h_prev ? h_prev->stride : 0,
+                   .scratch = nullptr};
   const std::size_t parts = row_parts(1, x.rows);
-  parallel(threads_, parts, [&](std::size_t part, int thread) {
+  team_.run(parts, [&](std::size_t part, int thread) {
     NormMixArgs a = args;
     a.row_begin = x.rows * part / parts;
     a.row_end = x.rows * (part + 1) / parts;
@@ -208,21 +243,39 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
   if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
     throw std::logic_error("linear: shapes do not fit");
   }
-  if (is_bf16(x) && w.format() != WeightFormat::bf16) throw std::logic_error("linear: bf16 inputs need bf16 weights");
+  if (is_bf16(x) && w.format() != WeightFormat::bf16)
+    throw std::logic_error("linear: bf16 inputs need bf16 weights");
   const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
   const std::size_t row_split = row_parts(panels, x.rows);
   const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
   need_scratch(linear_scratch_floats(kernels_, w.columns(), x.rows));
   const std::size_t mark = arena_.mark();
   const Rows input = product_rows(w, x);
-  LinearArgs args{.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                  .x = input.data, .x_bf16 = is_bf16(x), .x_scales = input.scales, .x_stride = input.stride,
-                  .rows = x.rows, .y = y.data,
-                  .y_bf16 = is_bf16(y), .y_stride = y.stride, .panel_begin = 0, .panel_end = panels, .act = e.act,
-                  .combine = e.combine, .bias = values(e.bias), .gate = e.gate.f32(), .base = e.base.f32(),
-                  .target = e.target.f32(), .gate_stride = e.gate.stride, .base_stride = e.base.stride,
-                  .target_stride = e.target.stride, .scratch = nullptr};
-  parallel(threads_, panel_parts * row_split, [&](std::size_t task, int thread) {
+  LinearArgs args{.format = w.format(),
+                  .packed = w.packed(),
+                  .inputs = w.columns(),
+                  .outputs = w.rows(),
+                  .x = input.data,
+                  .x_bf16 = is_bf16(x),
+                  .x_scales = input.scales,
+                  .x_stride = input.stride,
+                  .rows = x.rows,
+                  .y = y.data,
+                  .y_bf16 = is_bf16(y),
+                  .y_stride = y.stride,
+                  .panel_begin = 0,
+                  .panel_end = panels,
+                  .act = e.act,
+                  .combine = e.combine,
+                  .bias = values(e.bias),
+                  .gate = e.gate.f32(),
+                  .base = e.base.f32(),
+                  .target = e.target.f32(),
+                  .gate_stride = e.gate.stride,
+                  .base_stride = e.base.stride,
+                  .target_stride = e.target.stride,
+                  .scratch = nullptr};
+  team_.run(panel_parts * row_split, [&](std::size_t task, int thread) {
     const std::size_t part = task / row_split, rows_part = task % row_split;
     const std::size_t begin = x.rows * rows_part / row_split, end = x.rows * (rows_part + 1) / row_split;
     LinearArgs a = args;
@@ -241,105 +294,90 @@ void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilo
   arena_.release(mark);
 }
 
-void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u, Layout layout,
-                  StateView state, Tensor out) {
+void CpuOps::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
+                  Layout layout, StateView state, Tensor out) {
   constexpr std::size_t kChannels = 64;
   const std::size_t blocks = (r.columns + kChannels - 1) / kChannels;
-  parallel(threads_, layout.size() * blocks, [&](std::size_t task, int) {
+  team_.run(layout.size() * blocks, [&](std::size_t task, int) {
     const Piece& piece = layout[task / blocks];
     const std::size_t first = task % blocks * kChannels;
-    kernels_.wkv4({.r = reinterpret_cast<const float*>(at(r, piece.row)),
-                   .k = reinterpret_cast<const float*>(at(k, piece.row)),
-                   .v = reinterpret_cast<const float*>(at(v, piece.row)), .r_stride = r.stride, .k_stride = k.stride,
-                   .v_stride = v.stride, .rows = piece.count, .w = w.data(), .u = u.data(),
-                   .state = state.slot(piece.slot), .channels_total = r.columns, .channel_begin = first,
-                   .channel_end = std::min(first + kChannels, r.columns), .out = at(out, piece.row),
-                   .out_bf16 = is_bf16(out), .out_stride = out.stride});
+    kernels_.wkv4({.r = floats(r, piece),
+                   .k = floats(k, piece),
+                   .v = floats(v, piece),
+                   .r_stride = r.stride,
+                   .k_stride = k.stride,
+                   .v_stride = v.stride,
+                   .rows = piece.count,
+                   .w = w.data(),
+                   .u = u.data(),
+                   .state = state.slot(piece.slot),
+                   .channels_total = r.columns,
+                   .channel_begin = first,
+                   .channel_end = std::min(first + kChannels, r.columns),
+                   .out = at(out, piece.row),
+                   .out_bf16 = is_bf16(out),
+                   .out_stride = out.stride});
   });
 }
 
+// Runs `kernel` for every head of every piece; `fill(args, piece, column)` sets what the versions do not
+// share, for the head whose first channel is `column`.
 template <typename Fill>
-void CpuOps::for_heads(std::size_t heads, std::size_t size, Layout layout, const Fill& fill,
-                       void (*kernel)(const WkvHeadArgs&)) {
-  need_scratch(wkv_scratch_floats(size));
-  parallel(threads_, layout.size() * heads, [&](std::size_t task, int thread) {
-    const Piece& piece = layout[task / heads];
-    const std::size_t head = task % heads;
+void CpuOps::for_heads(const Heads& h, Layout layout, const Fill& fill, void (*kernel)(const WkvHeadArgs&)) {
+  need_scratch(wkv_scratch_floats(h.size));
+  team_.run(layout.size() * h.count, [&](std::size_t task, int thread) {
+    const Piece& piece = layout[task / h.count];
+    const std::size_t head = task % h.count, column = head * h.size;
     WkvHeadArgs a{};
     a.rows = piece.count;
-    a.size = size;
+    a.size = h.size;
+    a.r = floats(h.r, piece, column);
+    a.k = floats(h.k, piece, column);
+    a.v = floats(h.v, piece, column);
+    a.r_stride = h.r.stride;
+    a.k_stride = h.k.stride;
+    a.v_stride = h.v.stride;
+    if (h.g.data != nullptr) {
+      a.g = floats(h.g, piece, column);
+      a.g_stride = h.g.stride;
+    }
+    a.group_weight = h.group.weight->data() + column;
+    a.group_bias = h.group.bias->data() + column;
+    a.group_eps = h.group.eps;
+    a.state = h.state.slot(piece.slot) + head * h.size * h.size;
+    a.out = at(h.out, piece.row, column);
+    a.out_bf16 = is_bf16(h.out);
+    a.out_stride = h.out.stride;
     a.scratch = scratch(thread);
-    fill(a, piece, head, head * size);
+    fill(a, piece, column);
     kernel(a);
   });
 }
 
 void CpuOps::wkv5(const Wkv5Params& p, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
                   const Tensor& g, Layout layout, StateView state, Tensor out) {
-  const auto rows = [](const Tensor& t, const Piece& piece, std::size_t column) {
-    return reinterpret_cast<const float*>(at(t, piece.row, column));
-  };
   for_heads(
-      p.heads, p.head_size, layout,
-      [&](WkvHeadArgs& a, const Piece& piece, std::size_t head, std::size_t column) {
-        a.r = rows(r, piece, column);
-        a.k = rows(k, piece, column);
-        a.v = rows(v, piece, column);
-        a.r_stride = r.stride;
-        a.k_stride = k.stride;
-        a.v_stride = v.stride;
-        if (w.data != nullptr) {
-          a.w = rows(w, piece, column);
-          a.w_stride = w.stride;
-        } else {
-          a.w = p.decay->data() + column;
-        }
-        if (g.data != nullptr) {
-          a.g = rows(g, piece, column);
-          a.g_stride = g.stride;
-        }
+      {p.heads, p.head_size, r, k, v, g, p.group, state, out}, layout,
+      [&](WkvHeadArgs& a, const Piece& piece, std::size_t column) {
+        a.w = w.data != nullptr ? floats(w, piece, column) : p.decay->data() + column;
+        a.w_stride = w.data != nullptr ? w.stride : 0;
         a.bonus = p.bonus->data() + column;
-        a.group_weight = p.group.weight->data() + column;
-        a.group_bias = p.group.bias->data() + column;
-        a.group_eps = p.group.eps;
-        a.state = state.slot(piece.slot) + head * p.head_size * p.head_size;
-        a.out = at(out, piece.row, column);
-        a.out_bf16 = is_bf16(out);
-        a.out_stride = out.stride;
       },
       kernels_.wkv5);
 }
 
 void CpuOps::wkv7(const Wkv7Params& p, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
-                  const Tensor& a_rate, const Tensor& g, Layout layout, StateView state, Tensor out) {
-  const auto rows = [](const Tensor& t, const Piece& piece, std::size_t column) {
-    return reinterpret_cast<const float*>(at(t, piece.row, column));
-  };
+                  const Tensor& rate, const Tensor& g, Layout layout, StateView state, Tensor out) {
   for_heads(
-      p.heads, p.head_size, layout,
-      [&](WkvHeadArgs& a, const Piece& piece, std::size_t head, std::size_t column) {
-        a.r = rows(r, piece, column);
-        a.w = rows(w, piece, column);
-        a.k = rows(k, piece, column);
-        a.v = rows(v, piece, column);
-        a.a = rows(a_rate, piece, column);
-        a.g = rows(g, piece, column);
-        a.r_stride = r.stride;
+      {p.heads, p.head_size, r, k, v, g, p.group, state, out}, layout,
+      [&](WkvHeadArgs& a, const Piece& piece, std::size_t column) {
+        a.w = floats(w, piece, column);
+        a.a = floats(rate, piece, column);
         a.w_stride = w.stride;
-        a.k_stride = k.stride;
-        a.v_stride = v.stride;
-        a.a_stride = a_rate.stride;
-        a.g_stride = g.stride;
+        a.a_stride = rate.stride;
         a.k_k = p.k_k->data() + column;
         a.k_a = p.k_a->data() + column;
         a.r_k = p.r_k->data() + column;
-        a.group_weight = p.group.weight->data() + column;
-        a.group_bias = p.group.bias->data() + column;
-        a.group_eps = p.group.eps;
-        a.state = state.slot(piece.slot) + head * p.head_size * p.head_size;
-        a.out = at(out, piece.row, column);
-        a.out_bf16 = is_bf16(out);
-        a.out_stride = out.stride;
       },
       kernels_.wkv7);
 }
@@ -355,16 +393,23 @@ void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const T
   std::vector<HeadPartial> partials(blocks * x.rows);
   const std::size_t mark = arena_.mark();
   const Rows input = product_rows(w, x);
-  parallel(threads_, blocks * row_split, [&](std::size_t task, int thread) {
+  team_.run(blocks * row_split, [&](std::size_t task, int thread) {
     const std::size_t block = task / row_split, part = task % row_split;
     const std::size_t begin = x.rows * part / row_split, end = x.rows * (part + 1) / row_split;
-    kernels_.head({.format = w.format(), .packed = w.packed(), .inputs = w.columns(), .outputs = w.rows(),
-                   .x = input.data + begin * input.row_bytes, .x_bf16 = is_bf16(x),
-                   .x_scales = input.scales != nullptr ? input.scales + begin : nullptr, .x_stride = input.stride,
+    kernels_.head({.format = w.format(),
+                   .packed = w.packed(),
+                   .inputs = w.columns(),
+                   .outputs = w.rows(),
+                   .x = input.data + begin * input.row_bytes,
+                   .x_bf16 = is_bf16(x),
+                   .x_scales = input.scales != nullptr ? input.scales + begin : nullptr,
+                   .x_stride = input.stride,
                    .rows = end - begin,
-                   .targets = targets.data() + begin, .panel_begin = block * block_panels,
+                   .targets = targets.data() + begin,
+                   .panel_begin = block * block_panels,
                    .panel_end = std::min(panels, (block + 1) * block_panels),
-                   .partials = partials.data() + block * x.rows + begin, .scratch = scratch(thread)});
+                   .partials = partials.data() + block * x.rows + begin,
+                   .scratch = scratch(thread)});
   });
   arena_.release(mark);
   // Blocks are joined in ascending order, in f64, so that the result does not depend on who computed them.
@@ -392,6 +437,8 @@ void CpuOps::score_head(const Weight& weight, const Tensor& x, std::span<const T
 
 }  // namespace
 
-std::unique_ptr<Ops> cpu_ops(const Kernels& kernels, int threads) { return std::make_unique<CpuOps>(kernels, threads); }
+std::unique_ptr<Ops> cpu_ops(const Kernels& kernels, int threads) {
+  return std::make_unique<CpuOps>(kernels, threads);
+}
 
 }  // namespace deciban::cpu

@@ -1,11 +1,14 @@
 // Picks the kernel table for this machine, and makes the CPU backend around it.
 #include <fmt/format.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 
 #include "engine/cpu/cpu_ops.h"
 #include "engine/cpu/kernels.h"
+#include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
 #include "engine/ops.h"
 
@@ -34,21 +37,26 @@ const Isa kIsas[] = {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const Kernels& kernels)
-      : kernels_(kernels), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
+      : kernels_(kernels),
+        packers_(usable_threads()),
+        bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
   std::string device() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name; }
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
-    return std::make_unique<CpuWeight>(kernels_, tensor, mode, bytes_);
+    return std::make_unique<CpuWeight>(kernels_, packers_, tensor, mode, bytes_);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);
   }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override { return std::make_unique<CpuTable>(tensor); }
+  std::unique_ptr<Table> table(const StoredTensor& tensor) override {
+    return std::make_unique<CpuTable>(tensor);
+  }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
 
  private:
   const Kernels& kernels_;
+  Team packers_;
   std::shared_ptr<std::atomic<std::uint64_t>> bytes_;
 };
 
@@ -59,8 +67,9 @@ const Kernels& find_kernels(const std::string& isa) {
   for (const Isa& entry : kIsas) {
     if (isa == entry.kernels->name) {
       if (!entry.supported()) {
-        throw std::runtime_error(fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
-                                             fmt::join(supported_isas(), ", ")));
+        throw std::runtime_error(
+            fmt::format("this CPU does not support the instruction set '{}'; it supports {}", isa,
+                        fmt::join(supported_isas(), ", ")));
       }
       return *entry.kernels;
     }
@@ -77,6 +86,12 @@ std::vector<std::string> supported_isas() {
     if (isa.supported()) names.emplace_back(isa.kernels->name);
   }
   return names;
+}
+
+int usable_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }
 
 std::unique_ptr<Backend> cpu_backend(const std::string& word) {

@@ -1,32 +1,10 @@
 // Compiled once per instruction set (engine/CMakeLists.txt); KERNELS is the name of the table it exports.
 #include "engine/cpu/kernels.h"
 
-#include <bit>
-#include <cstring>
-
-#include "engine/cpu/simd.h"
-
-namespace deciban::cpu {
-namespace {
-
-// To IEEE half, nearest even; overflow becomes infinity.
-inline std::uint16_t to_f16(float value) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = bits >> 16 & 0x8000;
-  const std::uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x47800000) return static_cast<std::uint16_t>(sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00));
-  if (magnitude < 0x38800000) {  // subnormal half: adding 0.5 in f32 rounds at the half's last place
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000));
-  }
-  return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13));
-}
-
-}  // namespace
-}  // namespace deciban::cpu
-
 #include "engine/cpu/gemm-inl.h"
+#include "engine/cpu/pack-inl.h"
 #include "engine/cpu/rows-inl.h"
+#include "engine/cpu/simd.h"
 #include "engine/cpu/wkv-inl.h"
 
 namespace deciban::cpu {

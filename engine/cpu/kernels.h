@@ -1,15 +1,17 @@
-// The table of CPU kernels that one instruction set provides.  kernels.cc is compiled once per ISA and exports one
-// table each; dispatch.cc picks one.  Kernels are single-threaded and work on the ranges they are given.
+// The table of CPU kernels that one instruction set provides.  kernels.cc is compiled once per ISA and
+// exports one table each; dispatch.cc picks one.  Kernels are single-threaded and work on the ranges they are
+// given.
 //
-// Layouts.  Activation rows are f32, or bf16 as uint16_t, `stride` elements apart (a multiple of 32, padding finite).
-// A weight matrix [N outputs, K inputs] is packed in panels of `panel` outputs, each holding the inputs one after the
-// other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2], i8 as [ceil(K / 4)][panel][4] (padded with zeros),
-// followed for i8 by the outputs' scales, f32 [panel], and 128 times the sums of their weights, i32 [panel].  A packed
-// panel is panel_bytes(format, K) long.  i8 activations are kept as u8, 128 added (what vpdpbusd takes); their rows are
-// a multiple of 64 apart and filled up with 128.
+// Layouts.  Activation rows are f32, or bf16 as uint16_t, `stride` elements apart (a multiple of 32, padding
+// finite). A weight matrix [N outputs, K inputs] is packed in panels of `panel` outputs, each holding the
+// inputs one after the other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2], i8 as [ceil(K /
+// 4)][panel][4] (padded with zeros), followed for i8 by the outputs' scales, f32 [panel], and 128 times the
+// sums of their weights, i32 [panel].  A packed panel is panel_bytes(format, K) long.  i8 activations are
+// kept as u8, 128 added (what vpdpbusd takes); their rows are a multiple of 64 apart and filled up with 128.
 //
-// Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32 accumulator
-// per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there is one; i8: exact.
+// Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32
+// accumulator per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there
+// is one; i8: exact.
 #pragma once
 
 #include <cstddef>
@@ -45,10 +47,10 @@ struct LinearArgs {
 
 // Running log-sum-exp, maximum and target logit of each row over a block of the vocabulary.
 struct HeadPartial {
-  float max;          // of the block's logits
-  float sum;          // of exp(logit - max)
-  Token best;         // lowest id with logit == max
-  float target;       // logit of the row's target, if it lies in the block
+  float max;     // of the block's logits
+  float sum;     // of exp(logit - max)
+  Token best;    // lowest id with logit == max
+  float target;  // logit of the row's target, if it lies in the block
 };
 struct HeadArgs {
   WeightFormat format;
@@ -69,25 +71,25 @@ struct NormMixArgs {
   std::size_t x_stride, columns;
   const float *weight, *bias;
   float eps;
-  // Rows [row_begin, row_end) of the chunk.  starts[i] is null where row i follows row i - 1 of its sequence, else the
-  // state's h to use as h_prev.
+  // Rows [row_begin, row_end) of the chunk.  starts[i] is null where row i follows row i - 1 of its sequence,
+  // else the state's h to use as h_prev.
   std::size_t row_begin, row_end;
   const float* const* starts;
   std::size_t mixes;
-  const float* const* mix;       // [mixes] vectors
-  void* const* out;              // [mixes]
+  const float* const* mix;  // [mixes] vectors
+  void* const* out;         // [mixes]
   const bool* out_bf16;
   const std::size_t* out_stride;
-  float *h, *h_prev;             // or null
+  float *h, *h_prev;  // or null
   std::size_t h_stride, h_prev_stride;
-  float* scratch;                // 2 * round_up(columns, 32)
+  float* scratch;  // 2 * round_up(columns, 32)
 };
 
 struct Wkv4Args {
   const float *r, *k, *v;
   std::size_t r_stride, k_stride, v_stride, rows;
   const float *w, *u;
-  float* state;  // aa, bb, pp, lost: `channels_total` apart
+  float* state;                                            // aa, bb, pp, lost: `channels_total` apart
   std::size_t channels_total, channel_begin, channel_end;  // begin a multiple of 16
   void* out;
   bool out_bf16;
@@ -96,11 +98,11 @@ struct Wkv4Args {
 
 // One head of one piece.  Pointers are to the piece's first row and the head's first channel.
 struct WkvHeadArgs {
-  std::size_t rows, size;  // tokens, N
-  const float *r, *w, *k, *v, *a, *g;   // w: stride 0 if constant over time; a: wkv7 only; g or null
+  std::size_t rows, size;              // tokens, N
+  const float *r, *w, *k, *v, *a, *g;  // w: stride 0 if constant over time; a: wkv7 only; g or null
   std::size_t r_stride, w_stride, k_stride, v_stride, a_stride, g_stride;
-  const float* bonus;                   // wkv5: [N]
-  const float *k_k, *k_a, *r_k;         // wkv7: [N]
+  const float* bonus;            // wkv5: [N]
+  const float *k_k, *k_a, *r_k;  // wkv7: [N]
   const float *group_weight, *group_bias;
   float group_eps;
   float* state;  // [N key][N value]
@@ -117,15 +119,16 @@ struct Kernels {
   const char* name;
   std::size_t panel;    // outputs per packed panel
   std::size_t k_block;  // inputs summed before the accumulators are set aside
-  bool (*pack)(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
+  bool (*pack)(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs,
+               std::size_t inputs,
                std::byte* panel);  // one panel from `outputs` <= panel rows; false if a value is not finite
   // One row of f32 to i8 + 128, filled up to a multiple of 64; returns the scale.
   float (*quantise)(const float* x, std::size_t columns, std::uint8_t* out);
   void (*linear)(const LinearArgs& args);
   void (*head)(const HeadArgs& args);
   void (*norm_mix)(const NormMixArgs& args);
-  void (*norm)(const float* x, std::size_t columns, const float* weight, const float* bias, float eps, void* out,
-               bool out_bf16);
+  void (*norm)(const float* x, std::size_t columns, const float* weight, const float* bias, float eps,
+               void* out, bool out_bf16);
   void (*wkv4)(const Wkv4Args& args);
   void (*wkv5)(const WkvHeadArgs& args);
   void (*wkv7)(const WkvHeadArgs& args);
@@ -147,8 +150,8 @@ inline std::size_t panel_bytes(WeightFormat format, std::size_t inputs, std::siz
   return (inputs + 1) / 2 * panel * 4;
 }
 
-// Scratch of one thread: an expanded block of weights, the accumulators set aside between blocks of inputs, and (for
-// the head) the running partials by lane.
+// Scratch of one thread: an expanded block of weights, the accumulators set aside between blocks of inputs,
+// and (for the head) the running partials by lane.
 inline std::size_t linear_scratch_floats(const Kernels& kernels, std::size_t inputs, std::size_t rows) {
   const std::size_t block = inputs < kernels.k_block ? inputs + 1 : kernels.k_block;
   return (block + rows + 16) * kernels.panel;

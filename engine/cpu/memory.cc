@@ -21,8 +21,8 @@ Pages::Pages(std::size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {
-    throw std::runtime_error(fmt::format("cannot allocate {:.1f} MiB of memory: {}", static_cast<double>(bytes) / (1 << 20),
-                                         std::strerror(errno)));
+    throw std::runtime_error(fmt::format("cannot allocate {:.1f} MiB of memory: {}",
+                                         static_cast<double>(bytes) / (1 << 20), std::strerror(errno)));
   }
   data_ = static_cast<std::byte*>(p);
   if (bytes >= 4 * kHugePage) madvise(p, bytes, MADV_HUGEPAGE);  // a wish, not a need
@@ -56,7 +56,8 @@ void* Arena::allocate(std::size_t bytes) {
 void Arena::release(std::size_t mark) {
   block_ = mark >> kOffsetBits;
   offset_ = mark & ((std::size_t{1} << kOffsetBits) - 1);
-  if (mark == 0 && blocks_.size() > 1) {  // nothing is in use: one block of the size that was needed serves better
+  if (mark == 0 &&
+      blocks_.size() > 1) {  // nothing is in use: one block of the size that was needed serves better
     const std::uint64_t total = bytes();
     blocks_.clear();
     blocks_.emplace_back(total);

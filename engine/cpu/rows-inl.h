@@ -1,4 +1,5 @@
-// Row operations: normalisation, token shift and mixing, and the recurrence of RWKV-4.  Included by kernels.cc alone.
+// Row operations: normalisation, token shift and mixing, and the recurrence of RWKV-4.  Included by
+// kernels.cc alone.
 #pragma once
 
 #include <cmath>
@@ -63,7 +64,8 @@ void norm_mix(const NormMixArgs& a) {
   for (std::size_t row = a.row_begin; row < a.row_end; ++row) {
     const float* before = a.starts[row];
     if (before == nullptr) {
-      if (row == a.row_begin) {  // the row before belongs to another thread's range: computed again, to the same bits
+      if (row == a.row_begin) {  // the row before belongs to another thread's range: computed again, to the
+                                 // same bits
         norm(a.x + (row - 1) * a.x_stride, a.columns, a.weight, a.bias, a.eps, previous, false);
       }
       before = previous;
@@ -85,7 +87,8 @@ void norm_mix(const NormMixArgs& a) {
   }
 }
 
-// e^{a - max(a, b)} and e^{b - max(a, b)} from d = a - b: one of the two is 1, so one exponential serves both.
+// e^{a - max(a, b)} and e^{b - max(a, b)} from d = a - b: one of the two is 1, so one exponential serves
+// both.
 inline void exp_pair(V d, V& ea, V& eb) {
   const V e = exp(sub(zero(), abs(d)));
   const M first = greater(d, zero());
@@ -93,8 +96,9 @@ inline void exp_pair(V d, V& ea, V& eb) {
   eb = select(first, e, set(1.0f));
 }
 
-// `state` holds numerator, denominator and running exponent of each channel (rwkv.md §3.2), and what the exponent lost
-// to rounding: it is added to at every token, and with keys near 90 its error alone would reach 1e-3 in a few hundred.
+// `state` holds numerator, denominator and running exponent of each channel (rwkv.md §3.2), and what the
+// exponent lost to rounding: it is added to at every token, and with keys near 90 its error alone would reach
+// 1e-3 in a few hundred.
 void wkv4(const Wkv4Args& a) {
   for (std::size_t c = a.channel_begin; c < a.channel_end; c += kWidth) {
     float* state = a.state + c;

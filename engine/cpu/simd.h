@@ -1,8 +1,8 @@
-// One name for the vector operations of each instruction set.  Included only by sources that are compiled once per ISA
-// (kernels.cc); everything here is internal to such a source.
+// One name for the vector operations of each instruction set.  Included only by sources that are compiled
+// once per ISA (kernels.cc); everything here is internal to such a source.
 //
-// Fused multiply-add is always asked for by name (fma()), never left to the compiler: kernels are compiled with
-// -ffp-contract=off, so that one row's roundings do not depend on how a loop around it was unrolled.
+// Fused multiply-add is always asked for by name (fma()), never left to the compiler: kernels are compiled
+// with -ffp-contract=off, so that one row's roundings do not depend on how a loop around it was unrolled.
 #pragma once
 
 #include <immintrin.h>
@@ -20,8 +20,8 @@ inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V a) { _mm512_storeu_ps(p, a); }
 inline V set(float a) { return _mm512_set1_ps(a); }
 inline V zero() { return _mm512_setzero_ps(); }
-inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }     // a * b + c
-inline V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }   // c - a * b
+inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }    // a * b + c
+inline V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a * b
 inline V add(V a, V b) { return _mm512_add_ps(a, b); }
 inline V sub(V a, V b) { return _mm512_sub_ps(a, b); }
 inline V mul(V a, V b) { return _mm512_mul_ps(a, b); }
@@ -37,15 +37,20 @@ inline V scale2(V a, V n) {
   const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
   return _mm512_mul_ps(a, _mm512_castsi512_ps(bits));
 }
-inline V abs(V a) { return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff))); }
+inline V abs(V a) {
+  return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
+}
 inline V copysign(V magnitude, V sign) {
   const __m512i s = _mm512_and_epi32(_mm512_castps_si512(sign), _mm512_set1_epi32(INT32_MIN));
   return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(magnitude), s));
 }
 // kWidth pairs of bf16 (32 bits a lane) to the f32 of each pair's first and second.
-inline V first_of_pairs(const void* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16)); }
+inline V first_of_pairs(const void* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+}
 inline V second_of_pairs(const void* p) {
-  return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  return _mm512_castsi512_ps(
+      _mm512_and_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 inline V load_f16(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -64,14 +69,17 @@ inline I dot4(I acc, I x, I w) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
   return acc;
 #else
-  const I even = _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
+  const I even = _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(0xff)),
+                                   _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
   const I odd = _mm512_madd_epi16(_mm512_srli_epi16(x, 8), _mm512_srai_epi16(w, 8));
   return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
 }
 // Signed byte `Byte` of each lane.
 template <int Byte>
-inline V byte_of(I a) { return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * Byte), 24)); }
+inline V byte_of(I a) {
+  return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * Byte), 24));
+}
 // Rounds to bf16, to nearest even; no NaN expected.
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m512i u = _mm512_castps_si512(a);
@@ -126,12 +134,15 @@ inline I sub_int(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline V to_float(I a) { return _mm256_cvtepi32_ps(a); }
 inline I to_int(V a) { return _mm256_cvtps_epi32(a); }
 inline I dot4(I acc, I x, I w) {
-  const I even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(0xff)), _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+  const I even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(0xff)),
+                                   _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
   const I odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
 template <int Byte>
-inline V byte_of(I a) { return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a, 24 - 8 * Byte), 24)); }
+inline V byte_of(I a) {
+  return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a, 24 - 8 * Byte), 24));
+}
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m256i u = _mm256_castps_si256(a);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
@@ -176,9 +187,11 @@ inline V second_of_pairs(const void* p) {
   return _mm_castsi128_ps(_mm_and_si128(_mm_loadu_si128(static_cast<const __m128i*>(p)),
                                         _mm_set1_epi32(static_cast<int>(0xffff0000u))));
 }
-// Half to single without F16C: shift into place and multiply by 2^112, which also mends subnormals (no inf, no NaN).
+// Half to single without F16C: shift into place and multiply by 2^112, which also mends subnormals (no inf,
+// no NaN).
 inline V load_f16(const std::uint16_t* p) {
-  const __m128i h = _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
+  const __m128i h =
+      _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
   const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x7fff)), 13);
   const __m128 value = _mm_mul_ps(_mm_castsi128_ps(magnitude), _mm_set1_ps(0x1p112f));
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
@@ -192,12 +205,15 @@ inline I sub_int(I a, I b) { return _mm_sub_epi32(a, b); }
 inline V to_float(I a) { return _mm_cvtepi32_ps(a); }
 inline I to_int(V a) { return _mm_cvtps_epi32(a); }
 inline I dot4(I acc, I x, I w) {
-  const I even = _mm_madd_epi16(_mm_and_si128(x, _mm_set1_epi16(0xff)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
+  const I even =
+      _mm_madd_epi16(_mm_and_si128(x, _mm_set1_epi16(0xff)), _mm_srai_epi16(_mm_slli_epi16(w, 8), 8));
   const I odd = _mm_madd_epi16(_mm_srli_epi16(x, 8), _mm_srai_epi16(w, 8));
   return _mm_add_epi32(acc, _mm_add_epi32(even, odd));
 }
 template <int Byte>
-inline V byte_of(I a) { return _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(a, 24 - 8 * Byte), 24)); }
+inline V byte_of(I a) {
+  return _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(a, 24 - 8 * Byte), 24));
+}
 inline void store_bf16(std::uint16_t* p, V a) {
   alignas(16) std::uint32_t u[4];
   _mm_store_si128(reinterpret_cast<__m128i*>(u), _mm_castps_si128(a));
@@ -215,11 +231,13 @@ inline float sum(V a) {
   return lane[0];
 }
 
-// How far from exact these functions are was measured over all exponents against float64 on every instruction set
-// (kernel_functions_test.cc holds the limits).  NaN comes out as NaN: min and max give their second operand for one.
+// How far from exact these functions are was measured over all exponents against float64 on every instruction
+// set (kernel_functions_test.cc holds the limits).  NaN comes out as NaN: min and max give their second
+// operand for one.
 
 // e^x = sum + rest, where sum is the rounded result: 0 for x < -87.33654 (results below 2^-126), saturated at
-// e^88.37 = 2.4e38.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on +-ln 2 / 2).
+// e^88.37 = 2.4e38.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on +-ln 2 /
+// 2).
 struct SumAndRest {
   V sum, rest;
 };
@@ -244,8 +262,8 @@ inline SumAndRest exp_with_rest(V x) {
 // At most 1.01 ulp.
 inline V exp(V x) { return exp_with_rest(x).sum; }
 
-// 1 / (1 + e^-x), at most 1.4 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, so that nothing overflows; what the rounded
-// numerator and denominator lost is put back to first order (1 / denominator is s or 1 - s).
+// 1 / (1 + e^-x), at most 1.4 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, so that nothing overflows; what
+// the rounded numerator and denominator lost is put back to first order (1 / denominator is s or 1 - s).
 inline V sigmoid(V x) {
   const M positive = greater(x, zero());
   const SumAndRest e = exp_with_rest(sub(zero(), abs(x)));

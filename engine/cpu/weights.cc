@@ -11,29 +11,27 @@
 #include <stdexcept>
 #include <vector>
 
-#include "engine/cpu/parallel.h"
+#include "engine/cpu/team.h"
 
 namespace deciban::cpu {
 
-CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, NumericMode mode,
+CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
                      std::shared_ptr<std::atomic<std::uint64_t>> total)
     : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
   if (tensor.shape.size() != 2) {
-    throw std::runtime_error(
-        fmt::format("tensor '{}' has {} dimensions where a matrix is needed", tensor.name, tensor.shape.size()));
+    throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions where a matrix is needed",
+                                         tensor.name, tensor.shape.size()));
   }
   outputs_ = tensor.shape[0];
   inputs_ = tensor.shape[1];
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
   pages_ = Pages(panels * bytes);
-  // Waking a team costs more than packing a small matrix.
-  const int threads = pages_.bytes() < (1 << 20) ? 1 : omp_get_max_threads();
-  std::vector<std::vector<float>> rows(threads);
+  std::vector<std::vector<float>> rows(team.size());
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;
   std::exception_ptr failure;
-  parallel(threads, panels, [&](std::size_t p, int thread) {
+  team.run(panels, [&](std::size_t p, int thread) {
     const std::size_t first = p * kernels.panel;
     const std::size_t count = std::min(kernels.panel, outputs_ - first);
     try {
@@ -51,10 +49,12 @@ CpuWeight::CpuWeight(const Kernels& kernels, const StoredTensor& tensor, Numeric
   });
   if (failure) std::rethrow_exception(failure);
   if (bad >= 0) {
-    throw std::runtime_error(fmt::format(
-        "tensor '{}' holds a value that is not finite as {} in rows {} to {}: the file is damaged, its training "
-        "diverged, or the format is too narrow (try --mode f32)",
-        tensor.name, deciban::name(format_), bad.load(), std::min<std::size_t>(bad + kernels.panel, outputs_) - 1));
+    throw std::runtime_error(
+        fmt::format("tensor '{}' holds a value that is not finite as {} in rows {} to {}: the file is "
+                    "damaged, its training "
+                    "diverged, or the format is too narrow (try --mode f32)",
+                    tensor.name, deciban::name(format_), bad.load(),
+                    std::min<std::size_t>(bad + kernels.panel, outputs_) - 1));
   }
   *total_ += pages_.bytes();
 }
@@ -65,7 +65,8 @@ CpuWeight::~CpuWeight() {
 
 CpuVector::CpuVector(std::span<const float> values) : size_(values.size()) {
   const std::size_t padded = (values.size() + 63) / 64 * 64;
-  values_.reset(static_cast<float*>(std::aligned_alloc(64, std::max<std::size_t>(padded, 64) * sizeof(float))));
+  values_.reset(
+      static_cast<float*>(std::aligned_alloc(64, std::max<std::size_t>(padded, 64) * sizeof(float))));
   if (!values_) throw std::bad_alloc();
   std::copy(values.begin(), values.end(), values_.get());
   std::fill(values_.get() + values.size(), values_.get() + std::max<std::size_t>(padded, 64), 0.0f);

@@ -6,14 +6,16 @@
 
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/memory.h"
+#include "engine/cpu/team.h"
 #include "engine/ops.h"
 
 namespace deciban::cpu {
 
 class CpuWeight final : public Weight {
  public:
-  // Packs with all threads; releases the mapped pages behind it.  Throws for values that are not finite.
-  CpuWeight(const Kernels& kernels, const StoredTensor& tensor, NumericMode mode,
+  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not
+  // finite.
+  CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
             std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CpuWeight() override;
   std::size_t rows() const override { return outputs_; }

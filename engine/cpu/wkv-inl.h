@@ -1,8 +1,10 @@
 // The matrix-valued recurrences of RWKV-5, 6 and 7, one head at a time.  Included by kernels.cc alone.
 //
-// The state is S[key][value]; a block of kWidth * NV values is independent of the others, so the loops run over blocks
-// of values outside and tokens inside, and a block of S (at most 64 x 64) stays in the L1 cache.
+// The state is S[key][value]; a block of kWidth * NV values is independent of the others, so the loops run
+// over blocks of values outside and tokens inside, and a block of S (at most 64 x 64) stays in the L1 cache.
 #pragma once
+
+#include <cstring>
 
 #include "engine/cpu/rows-inl.h"
 
@@ -31,7 +33,8 @@ inline void finish_head(const WkvHeadArgs& a, std::size_t t, const float* y, flo
   }
 }
 
-// For head sizes that are no multiple of the vector width (none is published): the same formulas, element by element.
+// For head sizes that are no multiple of the vector width (none is published): the same formulas, element by
+// element.
 inline void finish_head_plain(const WkvHeadArgs& a, std::size_t t, const float* y, float bonus) {
   float mean = 0, variance = 0;
   for (std::size_t c = 0; c < a.size; ++c) mean += y[c];
@@ -39,7 +42,8 @@ inline void finish_head_plain(const WkvHeadArgs& a, std::size_t t, const float* 
   for (std::size_t c = 0; c < a.size; ++c) variance += (y[c] - mean) * (y[c] - mean);
   const float inverse = 1.0f / std::sqrt(variance / static_cast<float>(a.size) + a.group_eps);
   for (std::size_t c = 0; c < a.size; ++c) {
-    float value = (y[c] - mean) * inverse * a.group_weight[c] + a.group_bias[c] + bonus * a.v[t * a.v_stride + c];
+    float value =
+        (y[c] - mean) * inverse * a.group_weight[c] + a.group_bias[c] + bonus * a.v[t * a.v_stride + c];
     if (a.g != nullptr) value *= a.g[t * a.g_stride + c];
     if (a.out_bf16) {
       std::uint32_t bits;
@@ -73,8 +77,8 @@ inline void wkv5_plain(const WkvHeadArgs& a) {
 void wkv5(const WkvHeadArgs& a) {
   const std::size_t n = a.size;
   if (n % kWidth != 0) return wkv5_plain(a);
-  float* y = a.scratch;               // [kWkvTile][N]
-  float* uk = y + kWkvTile * n;       // [kWkvTile][N]: u * k
+  float* y = a.scratch;          // [kWkvTile][N]
+  float* uk = y + kWkvTile * n;  // [kWkvTile][N]: u * k
   for (std::size_t t0 = 0; t0 < a.rows; t0 += kWkvTile) {
     const std::size_t tokens = a.rows - t0 < kWkvTile ? a.rows - t0 : kWkvTile;
     for (std::size_t t = 0; t < tokens; ++t) {
@@ -140,7 +144,8 @@ inline void prepare7(const WkvHeadArgs& a, std::size_t t, std::size_t slot, cons
 }
 
 template <int NV>
-inline void block7(const WkvHeadArgs& a, std::size_t t0, std::size_t tokens, std::size_t i, const Prepared7& p) {
+inline void block7(const WkvHeadArgs& a, std::size_t t0, std::size_t tokens, std::size_t i,
+                   const Prepared7& p) {
   const std::size_t n = a.size;
   V sa[NV];
 #pragma GCC unroll 4

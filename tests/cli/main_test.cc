@@ -101,6 +101,20 @@ TEST(Color, OnlyWhereItIsWanted) {
   EXPECT_THAT(deciban_program({"evl"}).err, Not(HasSubstr("\033")));  // a pipe is no terminal
 }
 
+TEST(Fetch, LeavesAVocabularyThatIsThere) {
+  DECIBAN_NEEDS_SHARED("data/tokenizers/rwkv_vocab_v20230424.txt");
+  const auto copy =
+      std::filesystem::temp_directory_path() / fmt::format("deciban-vocabulary-{}.txt", ::getpid());
+  std::filesystem::copy_file(shared("data/tokenizers/rwkv_vocab_v20230424.txt"), copy,
+                             std::filesystem::copy_options::overwrite_existing);
+  // Nobody answers at this address, so that success means nothing was asked for.
+  const Ended ended = deciban_program({"fetch", "vocab:world", "-o", copy},
+                                      {{"DECIBAN_VOCABULARY_URL", "http://127.0.0.1:9"}});
+  std::filesystem::remove(copy);
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("was there already"));
+}
+
 TEST(Info, DescribesTheMachine) {
   const Ended ended = deciban_program({"info", "--format", "json"});
   EXPECT_EQ(ended.code, 0);

@@ -8,9 +8,7 @@ namespace {
 
 using testing::ElementsAre;
 
-std::vector<std::string> names(const std::vector<std::string>& paths) {
-  return short_names(paths);
-}
+std::vector<std::string> names(const std::vector<std::string>& paths) { return short_names(paths); }
 
 TEST(ShortNames, AreStemsUnlessTheySayNothing) {
   EXPECT_THAT(names({"a/rwkv7-1.5b.pth", "texts.json"}), ElementsAre("rwkv7-1.5b", "texts"));

@@ -45,6 +45,8 @@ class Program {
         ::unsetenv(name);
       }
       ::setenv("COLUMNS", "80", 1);
+      ::setenv("OMP_WAIT_POLICY", "passive",
+               1);  // tests run beside others: threads that spin would only wait longer
       for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
       std::vector<char*> pointers;
       for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));

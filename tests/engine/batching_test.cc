@@ -1,5 +1,5 @@
-// The CPU engine's promise: per kernel table and numeric mode, log-probabilities are the same bits for any chunking, any
-// batching, any number of threads, and one token at a time.
+// The CPU engine's promise: per kernel table and numeric mode, log-probabilities are the same bits for any
+// chunking, any batching, any number of threads, and one token at a time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -43,7 +43,8 @@ TEST_P(Batching, NeighboursDoNotMatter) {
     const Collected together = score(*model, all);
     for (std::size_t i = 0; i < all.size(); ++i) {
       const auto alone = score(*model, {all[i]}).scores.at(0);
-      EXPECT_TRUE(same_bits(alone, together.scores.at(i))) << "sequence " << i << ", " << threads << " threads";
+      EXPECT_TRUE(same_bits(alone, together.scores.at(i)))
+          << "sequence " << i << ", " << threads << " threads";
     }
   }
 }
@@ -68,9 +69,11 @@ TEST_P(Batching, OneTokenAtATimeIsTheWholeSequence) {
     const float* row = rows.data() + i * columns;
     double total = 0;
     for (std::size_t c = 0; c < columns; ++c) total += std::exp(static_cast<double>(row[c]));
-    EXPECT_NEAR(whole.scores.at(0)[i].logprob, row[text[i + 1]] - std::log(total), 2e-6 * (1 + std::abs(std::log(total))));
+    EXPECT_NEAR(whole.scores.at(0)[i].logprob, row[text[i + 1]] - std::log(total),
+                2e-6 * (1 + std::abs(std::log(total))));
     EXPECT_EQ(whole.scores.at(0)[i].best, std::max_element(row, row + columns) - row);
-    EXPECT_NEAR(whole.scores.at(0)[i].best_logprob, *std::max_element(row, row + columns) - std::log(total), 4e-6);
+    EXPECT_NEAR(whole.scores.at(0)[i].best_logprob, *std::max_element(row, row + columns) - std::log(total),
+                4e-6);
   }
 }
 
@@ -81,7 +84,8 @@ TEST_P(Batching, SharedPrefixesDoNotMatter) {
   std::mt19937 random(9);
   for (unsigned i = 0; i < 24; ++i) {
     const std::size_t keep = i == 0 ? 0 : std::min<std::size_t>(random() % 60, texts.back().size());
-    std::vector<Token> text = i == 0 ? prefix : std::vector<Token>(texts.back().begin(), texts.back().begin() + keep);
+    std::vector<Token> text =
+        i == 0 ? prefix : std::vector<Token>(texts.back().begin(), texts.back().begin() + keep);
     const std::vector<Token> more = tokens(1 + random() % 30, 100 + i);
     text.insert(text.end(), more.begin(), more.end());
     shared.push_back(keep);
@@ -97,7 +101,8 @@ TEST_P(Batching, SharedPrefixesDoNotMatter) {
   for (const auto& [threads, rows] : {std::pair{1, 0}, {1, 4}, {2, 16}}) {
     const Collected forked = score(*open(threads, static_cast<std::size_t>(rows)), with);
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      EXPECT_TRUE(same_bits(plain.scores.at(i), forked.scores.at(i))) << "sequence " << i << ", " << threads << " threads";
+      EXPECT_TRUE(same_bits(plain.scores.at(i), forked.scores.at(i)))
+          << "sequence " << i << ", " << threads << " threads";
     }
   }
 }
@@ -122,7 +127,8 @@ TEST_P(Batching, CopiedAndResetStatesContinueExactly) {
 std::vector<std::tuple<std::string, std::string, std::string>> cases() {
   std::vector<std::tuple<std::string, std::string, std::string>> all;
   for (const std::string& isa : supported_isas()) {
-    for (const char* model : {"rwkv4-small", "extra-rwkv5.0-small", "rwkv5.2-small", "rwkv6-small", "rwkv7-small"}) {
+    for (const char* model :
+         {"rwkv4-small", "extra-rwkv5.0-small", "rwkv5.2-small", "rwkv6-small", "rwkv7-small"}) {
       for (const char* mode : {"f32", "bf16", "bf16a", "f16"}) {
         // Products of every mode on every table; 5.0 shares all but its parameters' preparation with 5.2.
         const bool narrow = std::string(mode) == "bf16" || std::string(mode) == "f16";
@@ -137,7 +143,8 @@ std::vector<std::tuple<std::string, std::string, std::string>> cases() {
 
 INSTANTIATE_TEST_SUITE_P(All, Batching, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param) + "_" + std::get<2>(info.param);
-  std::replace_if(name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
   return name;
 });
 

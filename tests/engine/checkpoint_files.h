@@ -161,9 +161,7 @@ std::string gguf_number(std::string_view key, std::uint32_t type, T value) {
   put(out, value);
   return out;
 }
-inline std::string gguf_u32(std::string_view key, std::uint32_t value) {
-  return gguf_number(key, 4, value);
-}
+inline std::string gguf_u32(std::string_view key, std::uint32_t value) { return gguf_number(key, 4, value); }
 inline std::string gguf_texts(std::string_view key, const std::vector<std::string>& values) {
   std::string out;
   put_string(out, key);
@@ -362,9 +360,7 @@ inline std::string pickle_dict(const std::vector<std::pair<std::string, std::str
   for (const auto& [key, value] : items) out += pickle_text(key) + value;
   return out + "u";
 }
-inline std::string pickled(const std::string& value) {
-  return "\x80\x02" + value + ".";
-}
+inline std::string pickled(const std::string& value) { return "\x80\x02" + value + "."; }
 
 inline std::string torch_type(Encoding encoding) {
   switch (encoding) {

@@ -16,9 +16,7 @@ namespace fs = std::filesystem;
 constexpr const char* kAbc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 constexpr const char* kEmpty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-std::string hex_of(std::string_view text) {
-  return sha256_hex(std::as_bytes(std::span(text)));
-}
+std::string hex_of(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
 class FileDigest : public ::testing::Test {
  protected:

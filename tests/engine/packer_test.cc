@@ -1,4 +1,5 @@
-// The packer with a runner that computes nothing but checks everything: every state is the exact list of tokens read.
+// The packer with a runner that computes nothing but checks everything: every state is the exact list of
+// tokens read.
 #include "engine/packer.h"
 
 #include <gtest/gtest.h>
@@ -119,7 +120,8 @@ TEST(Packer, FamiliesGiveTheSameScoresWithAnyNumberOfSlots) {
       shared.push_back(keep);
       texts.push_back(std::move(text));
     }
-    for (std::size_t i = 0; i < count; ++i) list.push_back({texts[i], 1 + random() % texts[i].size(), shared[i]});
+    for (std::size_t i = 0; i < count; ++i)
+      list.push_back({texts[i], 1 + random() % texts[i].size(), shared[i]});
     check(list, pack(list, 1 + random() % 2, 1 + random() % 40, 1 + random() % 6).got);
   }
 }
@@ -143,7 +145,8 @@ TEST(Packer, APrefixOfAFamilyIsReadOnce) {
   }
   const Result result = pack(list, 1, 512, 32);
   check(list, result.got);
-  // Each ending reads the last shared token again and not its own last one: 300 + 20 * 100 + 80 * 4, and little more.
+  // Each ending reads the last shared token again and not its own last one: 300 + 20 * 100 + 80 * 4, and
+  // little more.
   EXPECT_LE(result.read, 300 + 20 * 101 + 80 * 5);
 }
 

@@ -17,9 +17,7 @@ namespace deciban::testing_files {
 
 // What the engine makes of a decay; rounding of exp(-exp(…)) in f32 loses bits of the raw value that do not
 // matter.
-inline double effective_decay(float raw) {
-  return std::exp(-std::exp(static_cast<double>(raw)));
-}
+inline double effective_decay(float raw) { return std::exp(-std::exp(static_cast<double>(raw))); }
 
 inline WrittenTensor written(const StoredTensor& tensor, std::string name) {
   return f32_tensor(std::move(name), tensor.shape, tensor.read_all());

@@ -1,4 +1,5 @@
-// The engine against float64 log-probabilities and states of random models of every version, on every kernel table.
+// The engine against float64 log-probabilities and states of random models of every version, on every kernel
+// table.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,8 +22,8 @@ std::filesystem::path directory(const Golden& g) {
 std::vector<std::pair<Golden, std::string>> cases() {
   std::vector<std::pair<Golden, std::string>> all;
   for (const std::string& isa : supported_isas()) {
-    for (const char* name : {"rwkv4-small", "extra-rwkv5.0-small", "extra-rwkv5.1-small", "rwkv5.2-small", "rwkv6-small",
-                             "rwkv7-small"}) {
+    for (const char* name : {"rwkv4-small", "extra-rwkv5.0-small", "extra-rwkv5.1-small", "rwkv5.2-small",
+                             "rwkv6-small", "rwkv7-small"}) {
       all.push_back({{name, false}, isa});
     }
     for (const char* name : {"rwkv4-bigvocab", "rwkv7-bigvocab"}) all.push_back({{name, true}, isa});
@@ -47,8 +48,9 @@ class RwkvGolden : public testing::TestWithParam<std::pair<Golden, std::string>>
   std::vector<double> logprobs_;
 };
 
-// fp32 engines of the field stay within 6e-5 of float64 on these models; 3e-4 and 3e-5 leave room for another order of
-// summation and catch every systematic error.  The bf16-stored models run with bf16 weights, which lose nothing.
+// fp32 engines of the field stay within 6e-5 of float64 on these models; 3e-4 and 3e-5 leave room for another
+// order of summation and catch every systematic error.  The bf16-stored models run with bf16 weights, which
+// lose nothing.
 TEST_P(RwkvGolden, LogProbabilitiesAreThoseOfFloat64) {
   const auto model = open();
   const Collected got = score(*model, {{.tokens = tokens_}});
@@ -75,7 +77,8 @@ TEST_P(RwkvGolden, TheFinalStateAndLogitsAreThoseOfFloat64) {
   for (const Token token : tokens_) last = batch->step(std::span(&token, 1));
   const std::vector<double> logits = read_npy(directory(GetParam().first) / "final_logits.npy");
   ASSERT_EQ(last.columns, logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) ASSERT_NEAR(last.row(0)[i], logits[i], 3e-4) << "logit " << i;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    ASSERT_NEAR(last.row(0)[i], logits[i], 3e-4) << "logit " << i;
 
   std::vector<float> state = dynamic_cast<StatefulBatch&>(*batch).state(0);
   std::vector<double> want = read_npy(directory(GetParam().first) / "final_state.npy");
@@ -110,9 +113,9 @@ TEST_P(RwkvGolden, TheFinalStateAndLogitsAreThoseOfFloat64) {
   }
 }
 
-// Weights rounded to bf16 and f16 move a random model's log-probabilities little; rounding activations to bf16 too moves
-// them by about as much as PyTorch's bf16 does (0.015–0.03 in the mean on these models, which are far more sensitive
-// than trained ones).
+// Weights rounded to bf16 and f16 move a random model's log-probabilities little; rounding activations to
+// bf16 too moves them by about as much as PyTorch's bf16 does (0.015–0.03 in the mean on these models, which
+// are far more sensitive than trained ones).
 TEST_P(RwkvGolden, NarrowModesStayClose) {
   const struct {
     const char* mode;
@@ -123,14 +126,16 @@ TEST_P(RwkvGolden, NarrowModesStayClose) {
     const Collected got = score(*model, {{.tokens = tokens_}});
     ASSERT_TRUE(got.failures.empty()) << got.failures.begin()->second;
     double sum = 0;
-    for (std::size_t i = 0; i < logprobs_.size(); ++i) sum += std::abs(got.scores.at(0)[i].logprob - logprobs_[i]);
+    for (std::size_t i = 0; i < logprobs_.size(); ++i)
+      sum += std::abs(got.scores.at(0)[i].logprob - logprobs_[i]);
     EXPECT_LE(sum / static_cast<double>(logprobs_.size()), mean) << mode;
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RwkvGolden, testing::ValuesIn(cases()), [](const auto& info) {
   std::string name = info.param.first.directory + "_" + info.param.second;
-  std::replace_if(name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');
   return name;
 });
 

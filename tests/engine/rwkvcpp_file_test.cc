@@ -70,6 +70,13 @@ TEST(RwkvCppFile, RefusesTheObsoleteQuantisedLayout) {
       1u);
 }
 
+TEST(RwkvCppFile, RefusesMoreTensorsThanAnyModelHas) {
+  std::string bytes = kHeader;
+  const std::string record = packed<std::int32_t>({1, 1, 0, 0}) + "a";  // empty, but costs memory
+  for (int i = 0; i < (1 << 20) + 1; ++i) bytes += record;
+  refused(bytes, "more than 1048576 tensors");
+}
+
 TEST(RwkvCppFile, SurvivesTruncationAndBitFlips) {
   const std::string whole = rwkvcpp_file(tiny_rwkv("6", {.layers = 1}));
   ASSERT_TRUE(accepted(whole));

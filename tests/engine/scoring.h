@@ -1,5 +1,5 @@
-// What tests of the engine share: opening models under a given kernel table, scoring lists of sequences, and reading
-// NumPy files of golden data.
+// What tests of the engine share: opening models under a given kernel table, scoring lists of sequences, and
+// reading NumPy files of golden data.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -31,15 +31,16 @@ struct Opening {
   std::size_t chunk_rows = 0;
 };
 
-inline std::unique_ptr<LanguageModel> open_golden(const std::filesystem::path& file, const Opening& how = {}) {
+inline std::unique_ptr<LanguageModel> open_golden(const std::filesystem::path& file,
+                                                  const Opening& how = {}) {
   const Checkpoint official = official_rwkv(Checkpoint::open(file));
   ModelOptions options;
   options.threads = how.threads;
   options.chunk_rows = how.chunk_rows;
   ModelInfo info;
   info.name = file.filename().string();
-  return load_rwkv(official, byte_tokenizer(), how.isa.empty() ? cpu_backend() : cpu_backend(how.isa), how.mode, options,
-                   std::move(info));
+  return load_rwkv(official, byte_tokenizer(), how.isa.empty() ? cpu_backend() : cpu_backend(how.isa),
+                   how.mode, options, std::move(info));
 }
 
 // A fixed list of sequences; fails none.
@@ -61,15 +62,17 @@ struct Collected final : ScoreSink {
   std::map<std::size_t, std::vector<TokenScore>> scores;
   std::map<std::size_t, std::string> failures;
   bool keep_rows = false;
-  std::map<std::size_t, std::vector<float>> logits;              // by index, rows one after the other
+  std::map<std::size_t, std::vector<float>> logits;  // by index, rows one after the other
   std::map<std::size_t, std::vector<std::size_t>> positions;
 
   void scored(std::size_t index, std::span<const TokenScore> s) override {
-    EXPECT_FALSE(scores.contains(index) || failures.contains(index)) << "index " << index << " delivered twice";
+    EXPECT_FALSE(scores.contains(index) || failures.contains(index))
+        << "index " << index << " delivered twice";
     scores[index].assign(s.begin(), s.end());
   }
   void failed(std::size_t index, const std::string& reason) override {
-    EXPECT_FALSE(scores.contains(index) || failures.contains(index)) << "index " << index << " delivered twice";
+    EXPECT_FALSE(scores.contains(index) || failures.contains(index))
+        << "index " << index << " delivered twice";
     failures[index] = reason;
   }
   bool wants_rows() const override { return keep_rows; }
@@ -98,7 +101,8 @@ inline std::vector<double> read_npy(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   EXPECT_TRUE(in) << file;
   const std::string bytes((std::istreambuf_iterator<char>(in)), {});
-  const std::size_t header = 10 + static_cast<unsigned char>(bytes.at(8)) + 256 * static_cast<unsigned char>(bytes.at(9));
+  const std::size_t header =
+      10 + static_cast<unsigned char>(bytes.at(8)) + 256 * static_cast<unsigned char>(bytes.at(9));
   EXPECT_NE(bytes.substr(0, header).find("'<f8'"), std::string::npos) << file;
   std::vector<double> values((bytes.size() - header) / 8);
   std::memcpy(values.data(), bytes.data() + header, values.size() * 8);

@@ -20,9 +20,7 @@ json with(const char* pointer, const json& value) {
   return file;
 }
 
-TokenizerJson parse(const json& file) {
-  return parse_tokenizer_json(file.dump(), "t.json");
-}
+TokenizerJson parse(const json& file) { return parse_tokenizer_json(file.dump(), "t.json"); }
 
 std::string error_of(const std::string& text) {
   try {
@@ -33,13 +31,9 @@ std::string error_of(const std::string& text) {
   return "";
 }
 
-std::string error_of(const json& file) {
-  return error_of(file.dump());
-}
+std::string error_of(const json& file) { return error_of(file.dump()); }
 
-json added(int id, const char* content) {
-  return {{"id", id}, {"content", content}, {"special", true}};
-}
+json added(int id, const char* content) { return {{"id", id}, {"content", content}, {"special", true}}; }
 
 TEST(TokenizerJson, ReadsAMinimalFile) {
   const TokenizerJson parsed = parse(minimal());
@@ -161,6 +155,7 @@ TEST(TokenizerJson, RefusesUnknownPartsByName) {
 
 TEST(TokenizerJson, RefusesBrokenFilesSayingWhere) {
   EXPECT_THAT(error_of(std::string("{\"model\": ")), testing::StartsWith("t.json: not valid JSON at byte "));
+  EXPECT_THAT(error_of(std::string("{\"model\": 1e999}")), testing::StartsWith("t.json: not valid JSON: "));
   EXPECT_EQ(error_of(std::string("[1, 2]")), "t.json: this is not a tokenizer.json: it has no \"model\"");
   EXPECT_EQ(error_of(std::string("{\"vocab\": {}}")),
             "t.json: this is not a tokenizer.json: it has no \"model\"");

@@ -22,7 +22,8 @@ double sum(const std::vector<TokenScore>& scores) {
 
 class SlowTrained : public testing::TestWithParam<std::string> {};
 
-// One pass over the whole document, and uncheatable_eval's chunks of 1024 with a fresh state each; no start token.
+// One pass over the whole document, and uncheatable_eval's chunks of 1024 with a fresh state each; no start
+// token.
 TEST_P(SlowTrained, NegativeLogLikelihoodsAreThoseOfPyTorch) {
   DECIBAN_NEEDS_SHARED("models/" + GetParam() + "/model.pth");
   const auto reference = read_json(shared("models/" + GetParam() + "/reference.json"));
@@ -40,7 +41,8 @@ TEST_P(SlowTrained, NegativeLogLikelihoodsAreThoseOfPyTorch) {
     for (const auto& text : whole) list.push_back({.tokens = text});
     for (const auto& text : whole) {
       for (std::size_t first = 0; first < text.size(); first += 1024) {
-        list.push_back({.tokens = std::span(text).subspan(first, std::min<std::size_t>(1024, text.size() - first))});
+        list.push_back(
+            {.tokens = std::span(text).subspan(first, std::min<std::size_t>(1024, text.size() - first))});
       }
     }
     const Collected got = score(*model, list);
@@ -50,11 +52,13 @@ TEST_P(SlowTrained, NegativeLogLikelihoodsAreThoseOfPyTorch) {
       const double nll = documents[d]["nll"], nll_chunked = documents[d]["nll_chunk1024"];
       EXPECT_NEAR(sum(got.scores.at(d)) / nll, 1.0, 1e-5) << name << ", document " << d;
       double chunked = 0;
-      for (std::size_t first = 0; first < whole[d].size(); first += 1024) chunked += sum(got.scores.at(next++));
+      for (std::size_t first = 0; first < whole[d].size(); first += 1024)
+        chunked += sum(got.scores.at(next++));
       EXPECT_NEAR(chunked / nll_chunked, 1.0, 1e-5) << name << ", document " << d << " in chunks";
       if (!documents[d].contains("logprobs")) continue;
       const auto logprobs = documents[d]["logprobs"].get<std::vector<double>>();
-      for (std::size_t i = 0; i < logprobs.size(); ++i) ASSERT_NEAR(got.scores.at(d)[i].logprob, logprobs[i], 5e-4);
+      for (std::size_t i = 0; i < logprobs.size(); ++i)
+        ASSERT_NEAR(got.scores.at(d)[i].logprob, logprobs[i], 5e-4);
     }
   }
 }
@@ -69,10 +73,12 @@ TEST(TinyRwkv, LogitsAreThoseExpected) {
     const auto model = open_golden(shared(std::string("golden/rwkv/tiny-rwkv/") + name + ".pth"));
     const auto batch = model->start_batch(1);
     LogitRows last;
-    for (const Token token : expected["prompt_tokens"].get<std::vector<Token>>()) last = batch->step(std::span(&token, 1));
+    for (const Token token : expected["prompt_tokens"].get<std::vector<Token>>())
+      last = batch->step(std::span(&token, 1));
     const auto logits = expected["expected_logits_official_eps_float64"].get<std::vector<double>>();
     ASSERT_EQ(last.columns, logits.size());
-    for (std::size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(last.row(0)[i], logits[i], 1e-4) << name << ", logit " << i;
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      EXPECT_NEAR(last.row(0)[i], logits[i], 1e-4) << name << ", logit " << i;
   }
 }
 

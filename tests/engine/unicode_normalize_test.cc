@@ -15,9 +15,7 @@ std::string text_of(std::u32string_view characters) {
   return text;
 }
 
-std::string nfc(std::u32string_view characters) {
-  return normalize(text_of(characters), NormalForm::nfc);
-}
+std::string nfc(std::u32string_view characters) { return normalize(text_of(characters), NormalForm::nfc); }
 
 TEST(UnicodeNormalize, Composes) {
   EXPECT_EQ(nfc(U"cafe\u0301"), text_of(U"caf\u00e9"));

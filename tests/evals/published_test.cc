@@ -31,8 +31,9 @@ TEST(Published, EveryScoreHasItsModelAndCorpus) {
 TEST(Published, TheLargerModelIsBetterEverywhere) {
   for (const PublishedScore& small : published_scores()) {
     for (const PublishedScore& large : published_scores()) {
-      if (small.model == 0 && large.model == 1 && small.corpus == large.corpus)
+      if (small.model == 0 && large.model == 1 && small.corpus == large.corpus) {
         EXPECT_LT(large.nats, small.nats);
+      }
     }
   }
 }

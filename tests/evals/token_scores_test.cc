@@ -1,13 +1,12 @@
 #include "evals/token_scores.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <fstream>
-
-#include "fmt/format.h"
 
 namespace deciban {
 namespace {

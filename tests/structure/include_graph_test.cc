@@ -34,6 +34,7 @@ const std::vector<Arrow>& arrows() {
        {"engine/export.h", "engine/plugin_api.h", "engine/lm.h", "engine/checkpoint.h", "engine/tokenizer.h",
         "engine/ops.h"}},
       {"cli/", {"engine/", "datasets/", "reports/", "evals/", "bench/"}},
+      {"scripts/", {"engine/"}},
       {"tests/", {"engine/", "datasets/", "reports/", "evals/", "bench/", "cli/", "plugins/"}},
   };
   return table;
@@ -57,9 +58,7 @@ const std::vector<Barrier>& barriers() {
 }
 
 // Headers that the build generates.
-bool generated(std::string_view header) {
-  return header == "deciban_version.h";
-}
+bool generated(std::string_view header) { return header == "deciban_version.h"; }
 
 // Empty if `from` may include `to`, else the reason why not.
 std::string objection(const std::string& from, const std::string& to) {
