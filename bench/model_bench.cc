@@ -5,6 +5,7 @@
 //   deciban_bench_model --model random:rwkv7-0.1b --mode bf16a,f32 --threads 1,2 --tokens 512,1024
 #include <fmt/format.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -132,9 +133,7 @@ class Stopwatch {
 };
 
 // This process's peak of resident memory since reset.
-void reset_peak_memory() {
-  std::ofstream("/proc/self/clear_refs") << "5";
-}
+void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 double peak_memory() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -328,6 +327,7 @@ int main_of(int argc, char** argv) {
   for (Cell& cell : cells) measure(cell);  // a first round warms up and does not count
   for (Cell& cell : cells) cell.seconds.clear();
   for (int i = 0; i < o.repeats; ++i) {  // in turn, so that a slow minute hits all alike
+    if (::isatty(STDERR_FILENO)) fmt::print(stderr, "round {} of {}\r", i + 1, o.repeats);
     for (Cell& cell : cells) measure(cell);
   }
   print(cells, o, roof);

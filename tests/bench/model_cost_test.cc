@@ -41,9 +41,7 @@ TEST(ModelCost, OfRwkv4) {
   EXPECT_EQ(state_floats(shape), 12 * 768.0 * 5);
 }
 
-TEST(ModelCost, RefusesUnknownShapes) {
-  EXPECT_THROW(model_shape("random:rwkv9-1b"), std::invalid_argument);
-}
+TEST(ModelCost, RefusesUnknownShapes) { EXPECT_THROW(model_shape("random:rwkv9-1b"), std::invalid_argument); }
 
 }  // namespace
 }  // namespace deciban
