@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/console.h"
+#include "engine/lm.h"
 
 namespace deciban {
 
@@ -20,8 +23,13 @@ struct EvalOptions {
   bool token_scores = false, dry_run = false, no_compressors = false;
 };
 
+// How a model is opened; open_model() but in tests.
+using ModelOpener =
+    std::function<std::unique_ptr<LanguageModel>(const std::string& spec, const ModelOptions&)>;
+
 // Returns the exit code.  Throws std::invalid_argument for options that make no sense, std::runtime_error for
 // what fails; records made until then are kept.
-int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console);
+int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
+         const ModelOpener& opener = open_model);
 
 }  // namespace deciban

@@ -100,7 +100,7 @@ Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool 
       }
       p.value[r * outputs + n] = sum;
       p.error[r * outputs + n] =
-          (rounding + 1e-15) * magnitude + doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
+          (rounding + 1e-15) * magnitude + 1.001 * doubt + (exact ? 8 * kEps * std::abs(sum) : 0);
     }
   }
   return p;

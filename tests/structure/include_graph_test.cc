@@ -34,6 +34,7 @@ const std::vector<Arrow>& arrows() {
        {"engine/export.h", "engine/plugin_api.h", "engine/lm.h", "engine/checkpoint.h", "engine/tokenizer.h",
         "engine/ops.h"}},
       {"cli/", {"engine/", "datasets/", "reports/", "evals/", "bench/"}},
+      {"scripts/", {"engine/"}},
       {"tests/", {"engine/", "datasets/", "reports/", "evals/", "bench/", "cli/", "plugins/"}},
   };
   return table;

@@ -26,7 +26,7 @@
 #include <string>
 #include <vector>
 
-#include "llama.h"
+#include <llama.h>
 
 namespace {
 
