@@ -4,7 +4,8 @@
     build_peers.py [--work DIR]
 
 From PyPI, by name: the sources of llama-cpp-python (which carry llama.cpp's) and the package rwkv.  PyTorch is Debian's
-(`apt-get install python3-torch`): PyPI's wheels for x86-64 Linux are CUDA builds.  Run it with the Python that has
+(`apt-get install python3-torch libopenblas0-pthread`; without OpenBLAS its products run at a twentieth of the speed):
+PyPI's wheels for x86-64 Linux are CUDA builds.  Run it with the Python that has
 torch and numpy.  Nothing of the peers' code becomes part of the project.
 """
 import argparse

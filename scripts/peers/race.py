@@ -90,7 +90,7 @@ class Side:
                "tokens_per_second_range": [round(min(self.wall), 2), round(max(self.wall), 2)],
                "tokens_per_processor_second_and_thread": round(statistics.median(self.processor), 2),
                "peak_mib": round(peak, 1)}
-        for key in ("chunk", "kernels", "format"):
+        for key in ("chunk", "blas", "kernels", "format"):
             value = self.spec.get(key) or self.engine.about.get(key)
             if value:
                 out[key] = value
@@ -129,6 +129,8 @@ class Context:
             if spec["model"][0].startswith("rwkv7"):
                 argv.append("--rwkv7")
             environment = {"PYTHONPATH": self.peers.rwkv_package(), "OMP_WAIT_POLICY": "passive"}
+            if "blas" in spec:
+                environment["OPENBLAS_CORETYPE"] = spec["blas"]
         return self.priority + argv, environment
 
     def best_chunk(self, spec, argv):
