@@ -107,8 +107,8 @@ std::string read_text(const std::filesystem::path& path) {
 class Evaluation {
  public:
   Evaluation(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
-             const ModelOpener& opener)
-      : options_(options), console_(console), opener_(opener), model_options_(model_options(options)) {
+             const ModelSource& source)
+      : options_(options), console_(console), source_(source), model_options_(model_options(options)) {
     run_options_.start = StartPolicy::parse(options.start);
     run_options_.limit = Limit::parse(options.limit);
     run_options_.seed = options.seed;
@@ -159,7 +159,7 @@ class Evaluation {
       bad = count(*model, model->info().name, table);
     }
     for (std::size_t i = 0; i < options_.models.size(); ++i) {
-      const auto model = opener_(options_.models[i], model_options_);
+      const auto model = source_.open(options_.models[i], model_options_);
       bad += count(*model, label(i, model->info()), table);
     }
     table.notes.push_back(
@@ -173,7 +173,7 @@ class Evaluation {
   int run() {
     const std::filesystem::path output = output_directory();
     // A mistake in the last model's name is told now, not after the others' hours.
-    for (const std::string& spec : options_.models) check_model(spec, model_options_);
+    for (const std::string& spec : options_.models) source_.check(spec, model_options_);
     catch_interrupts();
     RunDirectory directory(output, run_options_.shard.file_suffix());
     console_.note(fmt::format(
@@ -274,7 +274,7 @@ class Evaluation {
 
   std::unique_ptr<LanguageModel> open(std::size_t i) {
     reset_peak_memory();
-    return opener_(options_.models[i], model_options_);
+    return source_.open(options_.models[i], model_options_);
   }
 
   void score(LanguageModel& model, std::size_t i, const Windowing& window, RunDirectory& directory) {
@@ -387,7 +387,7 @@ class Evaluation {
 
   const EvalOptions& options_;
   const Console& console_;
-  const ModelOpener& opener_;
+  const ModelSource& source_;
   const ModelOptions model_options_;
   CompressionTask task_;
   RunOptions run_options_;
@@ -404,8 +404,8 @@ class Evaluation {
 }  // namespace
 
 int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
-         const ModelOpener& opener) {
-  Evaluation evaluation(options, command, console, opener);
+         const ModelSource& source) {
+  Evaluation evaluation(options, command, console, source);
   return options.dry_run ? evaluation.dry_run() : evaluation.run();
 }
 

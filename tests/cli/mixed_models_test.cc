@@ -44,7 +44,8 @@ class MixedModels : public ProgramTest {
     common.quiet = true;
     common.format = "json";
     testing::internal::CaptureStdout();
-    code_ = eval(options, {"deciban", "eval"}, Console(common), open);
+    code_ = eval(options, {"deciban", "eval"}, Console(common),
+                 {[](const std::string&, const ModelOptions&) {}, open});
     std::map<std::string, json> rows;
     for (const json& row : json::parse(testing::internal::GetCapturedStdout())) {
       rows[row["model"].get<std::string>() + " " + row["window"].get<std::string>()] = row;
