@@ -106,8 +106,9 @@ std::string read_text(const std::filesystem::path& path) {
 
 class Evaluation {
  public:
-  Evaluation(const EvalOptions& options, const std::vector<std::string>& command, const Console& console)
-      : options_(options), console_(console), model_options_(model_options(options)) {
+  Evaluation(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
+             const ModelSource& source)
+      : options_(options), console_(console), source_(source), model_options_(model_options(options)) {
     run_options_.start = StartPolicy::parse(options.start);
     run_options_.limit = Limit::parse(options.limit);
     run_options_.seed = options.seed;
@@ -158,7 +159,7 @@ class Evaluation {
       bad = count(*model, model->info().name, table);
     }
     for (std::size_t i = 0; i < options_.models.size(); ++i) {
-      const auto model = open_model(options_.models[i], model_options_);
+      const auto model = source_.open(options_.models[i], model_options_);
       bad += count(*model, label(i, model->info()), table);
     }
     table.notes.push_back(
@@ -172,7 +173,7 @@ class Evaluation {
   int run() {
     const std::filesystem::path output = output_directory();
     // A mistake in the last model's name is told now, not after the others' hours.
-    for (const std::string& spec : options_.models) check_model(spec, model_options_);
+    for (const std::string& spec : options_.models) source_.check(spec, model_options_);
     catch_interrupts();
     RunDirectory directory(output, run_options_.shard.file_suffix());
     console_.note(fmt::format(
@@ -273,7 +274,7 @@ class Evaluation {
 
   std::unique_ptr<LanguageModel> open(std::size_t i) {
     reset_peak_memory();
-    return open_model(options_.models[i], model_options_);
+    return source_.open(options_.models[i], model_options_);
   }
 
   void score(LanguageModel& model, std::size_t i, const Windowing& window, RunDirectory& directory) {
@@ -329,23 +330,28 @@ class Evaluation {
     }
   }
 
-  void write_info(RunDirectory& directory, const std::string& status) {
+  std::filesystem::path info_file(const std::filesystem::path& output) const {
     const std::string suffix = run_options_.shard.file_suffix();
+    return output / (suffix.empty() ? "run.json" : fmt::format("run.{}.json", suffix));
+  }
+
+  void write_info(RunDirectory& directory, const std::string& status) {
     info_.status = status;
     info_.ended = status == "running" ? "" : utc_now();
-    const auto file = directory.path() / (suffix.empty() ? "run.json" : fmt::format("run.{}.json", suffix));
-    directory.write_run_info(run_info_json(info_, read_text(file)));
+    directory.write_run_info(run_info_json(info_, read_text(info_file(directory.path()))));
   }
 
   void show_table(const std::filesystem::path& output) const {
     std::vector<Record> records = read_records({output});
     std::erase_if(records, [&](const Record& record) { return !keys_.contains(record.key); });
     std::vector<TableModel> rows;
+    const std::string run_json = read_text(info_file(output));
     for (const ModelEntry& entry : info_.models) {
+      // A sitting that had nothing left to score took no memory for it; an earlier one did.
+      const std::uint64_t peak = recorded_peak_memory(run_json, entry);
       for (const auto& [window, role] : entry.windows) {
         rows.push_back({entry.label, window, role, entry.info.format, entry.info.device,
-                        entry.info.parameters, entry.peak_memory, entry.info.state_bytes,
-                        !entry.info.constant_state});
+                        entry.info.parameters, peak, entry.info.state_bytes, !entry.info.constant_state});
       }
     }
     // Rows that are to be compared stand together.
@@ -381,6 +387,7 @@ class Evaluation {
 
   const EvalOptions& options_;
   const Console& console_;
+  const ModelSource& source_;
   const ModelOptions model_options_;
   CompressionTask task_;
   RunOptions run_options_;
@@ -396,8 +403,9 @@ class Evaluation {
 
 }  // namespace
 
-int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console) {
-  Evaluation evaluation(options, command, console);
+int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
+         const ModelSource& source) {
+  Evaluation evaluation(options, command, console, source);
   return options.dry_run ? evaluation.dry_run() : evaluation.run();
 }
 

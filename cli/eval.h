@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/console.h"
+#include "engine/lm.h"
 
 namespace deciban {
 
@@ -20,8 +23,17 @@ struct EvalOptions {
   bool token_scores = false, dry_run = false, no_compressors = false;
 };
 
+// Where models come from: the engine, but in tests.
+struct ModelSource {
+  // As check_model(): throws for a model that cannot be opened, without reading its weights.
+  std::function<void(const std::string& spec, const ModelOptions&)> check = check_model;
+  std::function<std::unique_ptr<LanguageModel>(const std::string& spec, const ModelOptions&)> open =
+      open_model;
+};
+
 // Returns the exit code.  Throws std::invalid_argument for options that make no sense, std::runtime_error for
 // what fails; records made until then are kept.
-int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console);
+int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
+         const ModelSource& source = {});
 
 }  // namespace deciban

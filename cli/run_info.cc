@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "cli/machine.h"
 #include "deciban_version.h"
@@ -58,13 +59,23 @@ json describe(const Corpus& corpus) {
           {"bytes", corpus.bytes()}};
 }
 
+bool agree(const json& a, const json& b, std::span<const char* const> keys) {
+  return std::all_of(keys.begin(), keys.end(),
+                     [&](const char* key) { return a.contains(key) && b.contains(key) && a[key] == b[key]; });
+}
+
+constexpr const char* kCorpusKeys[] = {"name", "digest"};
+constexpr const char* kRunKeys[] = {"started", "command"};
+constexpr const char* kModelKeys[] = {"label", "digest", "tokenizer_digest", "mode", "device"};
+
+bool same_model(const json& a, const json& b) {
+  return agree(a, b, kModelKeys);
+}
+
 // Puts `entry` in the place of the one in `list` that agrees in all of `keys`, or at the end.
-void put(json& list, json entry, std::initializer_list<const char*> keys) {
+void put(json& list, json entry, std::span<const char* const> keys) {
   for (json& old : list) {
-    const bool same = old.is_object() && std::all_of(keys.begin(), keys.end(), [&](const char* key) {
-                        return old.contains(key) && old[key] == entry[key];
-                      });
-    if (!same) continue;
+    if (!old.is_object() || !agree(old, entry, keys)) continue;
     // What an earlier sitting saw stays true: its windows, and the most memory it took.
     if (entry.contains("windows") && old.contains("windows") && old["windows"].is_object()) {
       for (const auto& [name, role] : old["windows"].items()) {
@@ -94,10 +105,10 @@ std::string run_info_json(const RunInfo& run, const std::string& previous) {
   result["deciban"] = {{"version", DECIBAN_VERSION}, {"commit", DECIBAN_COMMIT}};
   result["models"] = list("models");
   for (const ModelEntry& model : run.models) {
-    put(result["models"], describe(model), {"label", "digest", "tokenizer_digest", "mode", "device"});
+    put(result["models"], describe(model), kModelKeys);
   }
   result["corpora"] = list("corpora");
-  for (const Corpus* corpus : run.corpora) put(result["corpora"], describe(*corpus), {"name", "digest"});
+  for (const Corpus* corpus : run.corpora) put(result["corpora"], describe(*corpus), kCorpusKeys);
   result["tasks"] = old.contains("tasks") && old["tasks"].is_object() ? old["tasks"] : json::object();
   for (const auto& [name, measures] : run.tasks) {
     result["tasks"][name] = {{"version", run.task_versions.at(name)}, {"measures", measures}};
@@ -119,12 +130,19 @@ std::string run_info_json(const RunInfo& run, const std::string& previous) {
          {"isa", machine.isa},
          {"memory_bytes", machine.memory},
          {"system", machine.system}}}},
-      {"started", "command"});
+      kRunKeys);
   return result.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-std::string model_info_json(const ModelInfo& info) {
-  return describe(info).dump(-1, ' ', false, json::error_handler_t::replace);
+std::uint64_t recorded_peak_memory(const std::string& run_json, const ModelEntry& model) {
+  const json run = json::parse(run_json, nullptr, false);
+  if (!run.is_object() || !run.contains("models") || !run["models"].is_array()) return model.peak_memory;
+  for (const json& entry : run["models"]) {
+    if (entry.is_object() && same_model(entry, describe(model))) {
+      return std::max(model.peak_memory, entry.value("peak_memory_bytes", std::uint64_t{0}));
+    }
+  }
+  return model.peak_memory;
 }
 
 }  // namespace deciban

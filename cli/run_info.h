@@ -35,7 +35,7 @@ struct RunInfo {
 // kept, and this run is added to its list of runs; one that began at the same time is replaced.
 std::string run_info_json(const RunInfo& run, const std::string& previous);
 
-// For people and for machines: what is known of a model.
-std::string model_info_json(const ModelInfo& info);
+// The most memory that this model took in any sitting, as the text of a run.json says; 0 if it does not say.
+std::uint64_t recorded_peak_memory(const std::string& run_json, const ModelEntry& model);
 
 }  // namespace deciban

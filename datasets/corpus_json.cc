@@ -173,7 +173,7 @@ std::vector<Document> read_json_list(std::string_view text) {
   };
   try {
     [[maybe_unused]] const json rest = json::parse(text, take);
-  } catch (const json::parse_error& error) {
+  } catch (const json::exception& error) {  // bad syntax, or a number beyond any range
     throw NotThisKind(reason(error));
   }
   return documents;

@@ -322,6 +322,8 @@ RunIdentity run_identity(const ModelInfo& model, const Task& task, const RunOpti
 
 RunSummary run(LanguageModel& model, std::span<Task* const> tasks, std::span<const Corpus* const> corpora,
                const RunOptions& options, RunDirectory& directory, RunObserver* observer) {
+  // A policy that can hold nothing is a mistake of the caller's, not of every document.
+  cut_tokens(model, options.windowing, options.start.resolve(model.info()), {});
   RunSummary summary;
   std::vector<Item> items;
   std::unordered_map<std::string, std::size_t> item_of;  // by key, of those to be scored

@@ -5,6 +5,7 @@
 // MODEL is anything open_model() takes.  --copies scores so many equal sequences in one call (tokens are
 // counted for all, the log-probability is of one).
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,6 +24,13 @@ namespace {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Processor seconds of all threads: what other programs of the machine do not disturb.
+double processor() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 class Source : public deciban::SequenceSource {
@@ -85,19 +93,20 @@ int main(int argc, char** argv) try {
       if (n > tokens.size()) throw std::runtime_error("too few token ids");
       Source source({tokens.data(), n}, copies);
       Sum sum;
-      const double start = now();
+      const double start = now(), used = processor();
       model->score(source, sum);
-      std::printf("{\"seconds\": %.6f, \"tokens\": %zu, \"logprob\": %.6f}\n", now() - start,
-                  n * static_cast<std::size_t>(copies), sum.total);
+      std::printf("{\"seconds\": %.6f, \"processor\": %.6f, \"tokens\": %zu, \"logprob\": %.6f}\n",
+                  now() - start, processor() - used, n * static_cast<std::size_t>(copies), sum.total);
     } else if (command == "decode") {
       const auto batch = model->start_batch(sequences);
       std::vector<deciban::Token> step(sequences);
-      const double start = now();
+      const double start = now(), used = processor();
       for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t s = 0; s < sequences; ++s) step[s] = tokens[(i + s * 7) % tokens.size()];
         batch->step(step);
       }
-      std::printf("{\"seconds\": %.6f, \"tokens\": %zu}\n", now() - start, n * sequences);
+      std::printf("{\"seconds\": %.6f, \"processor\": %.6f, \"tokens\": %zu}\n", now() - start,
+                  processor() - used, n * sequences);
     } else if (command == "memory") {
       rusage usage;
       getrusage(RUSAGE_SELF, &usage);

@@ -59,29 +59,29 @@ def main():
     say(ready=True, torch=torch.__version__)
     for line in sys.stdin:
         command, *words = line.split()
-        start = time.monotonic()
+        start, used = time.monotonic(), time.process_time()
         if command == "score":
             n = int(words[0])
             total = score(tokens[:n])
-            say(seconds=time.monotonic() - start, tokens=n, logprob=total)
+            say(seconds=time.monotonic() - start, processor=time.process_time() - used, tokens=n, logprob=total)
         elif command == "decode":
             n = int(words[0])
             state = None
             for i in range(n):
                 _, state = model.forward([tokens[i % len(tokens)]], state)
-            say(seconds=time.monotonic() - start, tokens=n)
+            say(seconds=time.monotonic() - start, processor=time.process_time() - used, tokens=n)
         elif command == "texts":
             with open(words[0]) as file:
                 documents = [[int(word) for word in row.split()] for row in file][: int(words[1])]
             chunk = int(words[2])
-            start, total, count = time.monotonic(), 0.0, 0
+            total, count = 0.0, 0
             for ids in documents:
                 for at in range(0, len(ids), chunk):
                     piece = ids[at : at + chunk]
                     count += len(piece)
                     if len(piece) > 1:
                         total += score(piece)
-            say(seconds=time.monotonic() - start, tokens=count, logprob=total)
+            say(seconds=time.monotonic() - start, processor=time.process_time() - used, tokens=count, logprob=total)
         elif command == "memory":
             say(peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         else:

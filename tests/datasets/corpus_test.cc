@@ -339,5 +339,11 @@ TEST_F(CorpusTest, RealCorpora) {
   EXPECT_EQ(sample.bytes(), 239648u);
 }
 
+// The JSON library reports this by another exception than bad syntax.
+TEST_F(CorpusTest, ANumberBeyondAnyRangeIsBadJson) {
+  EXPECT_THAT(error("huge.json", R"(["a", 1e999])"), HasSubstr("number overflow"));
+  EXPECT_THAT(error("huge.json", R"(["a", 1e999])"), testing::Not(HasSubstr("json.exception")));
+}
+
 }  // namespace
 }  // namespace deciban

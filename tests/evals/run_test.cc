@@ -299,6 +299,16 @@ TEST_F(Run, LimitedModelsFailOnlyWhatDoesNotFit) {
   EXPECT_THAT(summary.first_failure, HasSubstr("--window tokens:60:30"));
 }
 
+TEST_F(Run, AWindowWithoutRoomIsTheCallersMistake) {
+  HashModel model;
+  RunOptions options;
+  options.windowing = Windowing::parse("tokens:4:3");
+  EXPECT_THROW(go(model, "out", options), std::invalid_argument);
+  options.windowing = Windowing::parse("uncheatable2:8");
+  options.start = StartPolicy::parse("none");
+  EXPECT_THROW(go(model, "out", options), std::invalid_argument);
+}
+
 TEST_F(Run, NormalisingTokenizersAreCounted) {
   add(corpus_, "Shouting LOUDLY in a text of its own");
   LossyModel model;

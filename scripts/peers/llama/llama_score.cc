@@ -12,6 +12,7 @@
 //   memory        peak resident set of the process
 #include <omp.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -31,6 +32,13 @@ namespace {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Processor seconds of all threads: what other programs of the machine do not disturb.
+double processor() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 // log p of `target` under softmax(logits).  Compiled for this machine with reassociation, so both loops are
@@ -155,13 +163,15 @@ int main(int argc, char** argv) try {
     std::string command;
     int n = 0, sequences = 1;
     words >> command >> n >> sequences;
-    const double start = now();
+    const double start = now(), used = processor();
     if (command == "score" || command == "logits") {
       const double sum = peer.score(n, command == "score");
-      std::printf("{\"seconds\": %.6f, \"tokens\": %d, \"logprob\": %.6f}\n", now() - start, n, sum);
+      std::printf("{\"seconds\": %.6f, \"processor\": %.6f, \"tokens\": %d, \"logprob\": %.6f}\n",
+                  now() - start, processor() - used, n, sum);
     } else if (command == "decode") {
       peer.decode(n, std::max(sequences, 1));
-      std::printf("{\"seconds\": %.6f, \"tokens\": %d}\n", now() - start, n * std::max(sequences, 1));
+      std::printf("{\"seconds\": %.6f, \"processor\": %.6f, \"tokens\": %d}\n", now() - start,
+                  processor() - used, n * std::max(sequences, 1));
     } else if (command == "memory") {
       rusage usage;
       getrusage(RUSAGE_SELF, &usage);
