@@ -111,7 +111,7 @@ inline std::vector<double> read_npy(const std::filesystem::path& file) {
 
 // Same bits, not just equal values.
 inline bool same_bits(const std::vector<TokenScore>& a, const std::vector<TokenScore>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(TokenScore)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(TokenScore)) == 0);
 }
 
 }  // namespace deciban
