@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -60,8 +59,7 @@ class Peers:
             return self.llama_source()
         folder = archives[-1].removesuffix(".tar.gz")
         if not os.path.isdir(self.path(folder)):
-            with tarfile.open(self.path(archives[-1])) as archive:
-                archive.extractall(self.work, filter="data")
+            shutil.unpack_archive(self.path(archives[-1]), self.work)
         return self.path(folder, "vendor", "llama.cpp")
 
     def llama(self, isa):

@@ -114,7 +114,8 @@ class Context:
         threads, tokens = str(spec["threads"]), self.peers.random_ids()
         if spec["engine"] == "deciban":
             argv = [self.peers.deciban(self.libraries), self.peers.model(*spec["model"]), tokens, "--format",
-                    spec["setting"], "--threads", threads, "--tokenizer", self.vocabulary]
+                    spec["setting"], "--threads", threads, "--tokenizer",
+                    "bytes" if spec["model"][0] == "rwkv4-169m" else self.vocabulary]  # World does not fit its 50277 rows
             environment = {"DECIBAN_ISA": spec["isa"]} if "isa" in spec else {}
         elif spec["engine"] == "llama.cpp":
             argv = [self.peers.llama(spec.get("isa", "native")), self.peers.model(*spec["model"]), tokens,
