@@ -106,6 +106,7 @@ class Context:
         self.peers = build_peers.Peers(arguments.work)
         self.libraries = os.path.abspath(arguments.libraries)
         self.vocabulary = os.path.join(build_peers.shared_folder(), build_peers.VOCABULARY)
+        self.pile_tokenizer = os.path.join(build_peers.shared_folder(), "data/tokenizers/20B_tokenizer.json")
         self.priority = ["nice", "-n", str(arguments.nice)] if arguments.nice else []
         self.chunks = {}
 
@@ -115,7 +116,7 @@ class Context:
         if spec["engine"] == "deciban":
             argv = [self.peers.deciban(self.libraries), self.peers.model(*spec["model"]), tokens, "--format",
                     spec["setting"], "--threads", threads, "--tokenizer",
-                    "bytes" if spec["model"][0] == "rwkv4-169m" else self.vocabulary]  # World does not fit its 50277 rows
+                    self.pile_tokenizer if spec["model"][0] == "rwkv4-169m" else self.vocabulary]
             environment = {"DECIBAN_ISA": spec["isa"]} if "isa" in spec else {}
         elif spec["engine"] == "llama.cpp":
             argv = [self.peers.llama(spec.get("isa", "native")), self.peers.model(*spec["model"]), tokens,
