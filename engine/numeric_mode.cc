@@ -9,12 +9,14 @@
 namespace deciban {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, NumericMode>, 6> kModes{{
+constexpr std::array<std::pair<std::string_view, NumericMode>, 8> kModes{{
     {"f32", {WeightFormat::f32, ActivationFormat::f32}},
     {"bf16", {WeightFormat::bf16, ActivationFormat::f32}},
     {"bf16a", {WeightFormat::bf16, ActivationFormat::bf16}},
     {"f16", {WeightFormat::f16, ActivationFormat::f32}},
+    {"f16a", {WeightFormat::f16, ActivationFormat::f16}},
     {"int8", {WeightFormat::i8, ActivationFormat::f32}},
+    {"w8a16", {WeightFormat::i8, ActivationFormat::bf16}},
     {"int8a", {WeightFormat::i8, ActivationFormat::i8}},
 }};
 
@@ -49,17 +51,12 @@ std::string name(ActivationFormat format) {
       return "f32";
     case ActivationFormat::bf16:
       return "bf16";
+    case ActivationFormat::f16:
+      return "f16";
     case ActivationFormat::i8:
       return "i8";
   }
   return "?";
-}
-
-Tensor Tensor::slice(std::size_t first, std::size_t count) const {
-  Tensor part = *this;
-  part.data = static_cast<std::byte*>(data) + first * (type == Type::bf16 ? 2 : 4);
-  part.columns = count;
-  return part;
 }
 
 }  // namespace deciban

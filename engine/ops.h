@@ -8,7 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,7 +24,7 @@ namespace deciban {
 // i8). i8 weights have one scale per output; i8 activations one per token, found when a product reads its
 // input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.
 enum class WeightFormat { f32, bf16, f16, i8 };
-enum class ActivationFormat { f32, bf16, i8 };
+enum class ActivationFormat { f32, bf16, f16, i8 };
 
 struct NumericMode {
   WeightFormat weights = WeightFormat::f32;
@@ -37,18 +39,19 @@ DECIBAN_API std::string name(ActivationFormat format);
 // 32; the padding of a row holds finite values.  A plain handle: the arena or the Buffer behind it owns the
 // memory.
 struct Tensor {
-  enum class Type { f32, bf16 };
+  enum class Type { f32, bf16, f16 };
   void* data = nullptr;
   Type type = Type::f32;
   std::size_t rows = 0, columns = 0, stride = 0;
 
+  static std::size_t element_bytes(Type type) { return type == Type::f32 ? 4 : 2; }
   float* f32() const { return static_cast<float*>(data); }
   // Columns [first, first + count) of all rows.  `first` must be a multiple of 16.
   DECIBAN_API Tensor slice(std::size_t first, std::size_t count) const;
 };
 
 // A matrix [rows = outputs, columns = inputs] in a backend's own packing.
-class Weight {
+class DECIBAN_API Weight {
  public:
   virtual ~Weight() = default;
   virtual std::size_t rows() const = 0;
@@ -57,7 +60,7 @@ class Weight {
 };
 
 // A parameter vector, f32, padded with zeros like a Tensor's row.
-class Vector {
+class DECIBAN_API Vector {
  public:
   virtual ~Vector() = default;
   virtual std::size_t size() const = 0;
@@ -65,7 +68,7 @@ class Vector {
 };
 
 // The embedding table; stays in its file, rows are read when they are met.
-class Table {
+class DECIBAN_API Table {
  public:
   virtual ~Table() = default;
 };
@@ -117,6 +120,13 @@ struct Epilogue {
   Tensor gate{}, base{}, target{};  // f32, as many rows and columns as y
 };
 
+// One matrix product of a group: y[i] = epilogue(W x[i]).
+struct Product {
+  const Weight* w = nullptr;
+  Tensor x, y;
+  Epilogue epilogue{};
+};
+
 // Parameters of the wkv operations, all f32; H heads of N channels, A = H * N.
 struct Wkv5Params {
   std::size_t heads = 0, head_size = 0;
@@ -133,7 +143,7 @@ struct Wkv7Params {
 };
 
 // One stream of operations: an arena, a thread team, nothing shared but the weights.  One thread at a time.
-class Ops {
+class DECIBAN_API Ops {
  public:
   virtual ~Ops() = default;
 
@@ -144,8 +154,13 @@ class Ops {
   virtual std::uint64_t workspace_bytes() const = 0;  // held by the arena now
   // The type that products read under the given activation format.
   static Tensor::Type product_type(ActivationFormat format) {
-    return format == ActivationFormat::bf16 ? Tensor::Type::bf16 : Tensor::Type::f32;
+    return format == ActivationFormat::bf16  ? Tensor::Type::bf16
+           : format == ActivationFormat::f16 ? Tensor::Type::f16
+                                             : Tensor::Type::f32;
   }
+  // The type in which this backend best keeps what passes between products and recurrences (r, k, v, gates):
+  // f32, or a narrow one where memory traffic is what limits it.
+  virtual Tensor::Type inner_type(ActivationFormat) const { return Tensor::Type::f32; }
 
   // Recurrent state: `slots` blocks of `floats`, zeroed, on the device; freed with the Ops.
   virtual StateView allocate_state(std::size_t slots, std::size_t floats) = 0;
@@ -172,6 +187,10 @@ class Ops {
   // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16
   // where W is bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
+  // Products that do not read each other's results: a backend may compute them together.
+  virtual void products(std::span<const Product> group) {
+    for (const Product& p : group) linear(*p.w, p.x, p.y, p.epilogue);
+  }
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
   // State: aa, bb, pp and what pp lost to rounding, A floats each.
@@ -197,10 +216,22 @@ class Ops {
   // For each row: log softmax(W x)[target], the best token and its log-probability.  Logits are never stored.
   virtual void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
                           std::span<TokenScore> scores) = 0;
+
+  // From logits, f32: each row's best token and its log-probability (logprob = best_logprob).
+  virtual void row_best(const Tensor& logits, std::span<TokenScore> scores);
+
+  // Runs `body`, a step over `tokens` that is repeated with other tokens: a backend may record the operations
+  // of the first calls with a `key` and replay them later, without calling `body` again.  So the body must do
+  // the same operations on the same tensors each time, embed exactly these tokens, and bring nothing to the
+  // host (read() what it left behind afterwards).
+  virtual void repeat(std::uint64_t /*key*/, std::span<const Token> /*tokens*/,
+                      const std::function<void()>& body) {
+    body();
+  }
 };
 
 // A device with its memory: makes weights, which any of its Ops may use at once.
-class Backend {
+class DECIBAN_API Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string device() const = 0;   // "cpu"
@@ -212,6 +243,15 @@ class Backend {
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
+  // Why this device does not compute in `mode`, in words; empty if it does.
+  virtual std::string refusal(NumericMode mode) const = 0;
+  // Bytes for one stream's activations and for its states, at which it works best.
+  virtual std::size_t activation_budget() const { return std::size_t{40} << 20; }
+  virtual std::size_t state_budget() const { return std::size_t{64} << 20; }
+  // Most tokens of a chunk that are worth having.
+  virtual std::size_t most_chunk_rows() const { return 512; }
+  // Free memory that weights and workspaces must fit into; none where that is the system's affair.
+  virtual std::optional<std::uint64_t> free_bytes() const { return std::nullopt; }
 };
 
 // The CPU backend with the best kernel table this machine supports, or the one that DECIBAN_ISA names

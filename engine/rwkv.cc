@@ -56,6 +56,7 @@ void write_tuned_state(std::span<const float> tuned, const RwkvShape& shape, std
 
 GatedChannelMix::GatedChannelMix(const RwkvLoader& loader, const std::string& block, bool lerp)
     : type_(loader.product_type()),
+      activations_(loader.activations()),
       ffn_(loader.shape().ffn),
       norm_(loader.norm(block + "ln2")),
       key_(loader.matrix(block + "ffn.key.weight")),
@@ -76,9 +77,10 @@ void GatedChannelMix::run(Ops& ops, const Chunk& chunk, StateView shift) const {
   const Tensor xk = ops.allocate(rows, width, type_), xr = ops.allocate(rows, width, type_);
   ops.norm_mix(chunk.x, norm_.view(), chunk.layout, shift,
                std::vector<const Vector*>{mix_k_.get(), mix_r_.get()}, std::vector<Tensor>{xk, xr});
-  const Tensor r = ops.allocate(rows, width), k = ops.allocate(rows, ffn_, type_);
-  ops.linear(*receptance_, xr, r, {.act = Act::sigmoid});
-  ops.linear(*key_, xk, k, {.act = Act::relu2});
+  const Tensor r = ops.allocate(rows, width, ops.inner_type(activations_)),
+               k = ops.allocate(rows, ffn_, type_);
+  ops.products(std::vector<Product>{{receptance_.get(), xr, r, {.act = Act::sigmoid}},
+                                    {key_.get(), xk, k, {.act = Act::relu2}}});
   ops.linear(*value_, k, chunk.x, {.combine = Epilogue::Combine::gate_add, .gate = r});
   ops.release(mark);
 }

@@ -19,7 +19,7 @@ struct Chunk {
   Tensor x;  // [rows, C] f32: the residual stream, changed by each block
   Layout layout;
   StateView state;  // of block 0; block i lies i * RwkvNet::state_floats() further
-  Tensor v_first;   // [rows, A] f32: RWKV-7's values of block 0; else unused
+  Tensor v_first;   // [rows, A] inner type: RWKV-7's values of block 0; else unused
 };
 
 // The blocks of one model.  Immutable after loading; any number of threads may run block() with Ops of their
@@ -54,6 +54,7 @@ class RwkvLoader {
       : official_(official), shape_(shape), backend_(backend), mode_(mode) {}
   const RwkvShape& shape() const { return shape_; }
   Tensor::Type product_type() const { return Ops::product_type(mode_.activations); }
+  ActivationFormat activations() const { return mode_.activations; }
   bool has(const std::string& name) const { return official_.find(name) != nullptr; }
 
   std::unique_ptr<Weight> matrix(const std::string& name) const;     // stored [out, in]
@@ -91,6 +92,7 @@ class GatedChannelMix {
 
  private:
   Tensor::Type type_;
+  ActivationFormat activations_;
   std::size_t ffn_;
   OwnedNorm norm_;
   std::unique_ptr<Vector> mix_k_, mix_r_;

@@ -9,7 +9,8 @@ namespace {
 // State of a block: att h_prev [C], aa [A], bb [A], pp [A], what pp lost to rounding [A], ffn h_prev [C].
 class Rwkv4 final : public RwkvNet {
  public:
-  explicit Rwkv4(const RwkvLoader& loader) : shape_(loader.shape()), type_(loader.product_type()) {
+  explicit Rwkv4(const RwkvLoader& loader)
+      : shape_(loader.shape()), type_(loader.product_type()), activations_(loader.activations()) {
     for (std::size_t i = 0; i < shape_.layers; ++i) {
       const std::string b = "blocks." + std::to_string(i) + ".";
       std::vector<float> decay = loader.values(b + "att.time_decay");
@@ -53,11 +54,12 @@ class Rwkv4 final : public RwkvNet {
     ops.norm_mix(chunk.x, l.norm.view(), chunk.layout, state,
                  std::vector<const Vector*>{l.mix_k.get(), l.mix_v.get(), l.mix_r.get()},
                  std::vector<Tensor>{xk, xv, xr});
-    const Tensor r = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
-                 v = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.receptance, xr, r, {.act = Epilogue::Act::sigmoid});
-    ops.linear(*l.key, xk, k);
-    ops.linear(*l.value, xv, v);
+    const Tensor::Type inner = ops.inner_type(activations_);
+    const Tensor r = ops.allocate(rows, attention, inner), k = ops.allocate(rows, attention, inner),
+                 v = ops.allocate(rows, attention, inner), out = ops.allocate(rows, attention, type_);
+    ops.products(std::vector<Product>{{l.receptance.get(), xr, r, {.act = Epilogue::Act::sigmoid}},
+                                      {l.key.get(), xk, k},
+                                      {l.value.get(), xv, v}});
     ops.wkv4(r, k, v, *l.decay, *l.first, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});
     ops.release(mark);
@@ -73,6 +75,7 @@ class Rwkv4 final : public RwkvNet {
   };
   RwkvShape shape_;
   Tensor::Type type_;
+  ActivationFormat activations_;
   std::vector<Layer> layers_;
 };
 

@@ -9,7 +9,8 @@ namespace {
 // State of a block: att h_prev [C], S [H][N key][N value], ffn h_prev [C].
 class Rwkv5 final : public RwkvNet {
  public:
-  explicit Rwkv5(const RwkvLoader& loader) : shape_(loader.shape()), type_(loader.product_type()) {
+  explicit Rwkv5(const RwkvLoader& loader)
+      : shape_(loader.shape()), type_(loader.product_type()), activations_(loader.activations()) {
     for (std::size_t i = 0; i < shape_.layers; ++i) {
       const std::string b = "blocks." + std::to_string(i) + ".";
       std::vector<float> decay = loader.values(b + "att.time_decay");
@@ -62,16 +63,17 @@ class Rwkv5 final : public RwkvNet {
     if (l.gate) mixes.push_back(l.mix_g.get());
     for (std::size_t n = 0; n < mixes.size(); ++n) mixed.push_back(ops.allocate(rows, width, type_));
     ops.norm_mix(chunk.x, l.norm.view(), chunk.layout, state, mixes, mixed);
-    const Tensor r = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
-                 v = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.receptance, mixed[0], r);
-    ops.linear(*l.key, mixed[1], k);
-    ops.linear(*l.value, mixed[2], v);
+    const Tensor::Type inner = ops.inner_type(activations_);
+    const Tensor r = ops.allocate(rows, attention, inner), k = ops.allocate(rows, attention, inner),
+                 v = ops.allocate(rows, attention, inner), out = ops.allocate(rows, attention, type_);
+    std::vector<Product> products{
+        {l.receptance.get(), mixed[0], r}, {l.key.get(), mixed[1], k}, {l.value.get(), mixed[2], v}};
     Tensor g;
     if (l.gate) {
-      g = ops.allocate(rows, attention);
-      ops.linear(*l.gate, mixed[3], g, {.act = Epilogue::Act::silu});
+      g = ops.allocate(rows, attention, inner);
+      products.push_back({l.gate.get(), mixed[3], g, {.act = Epilogue::Act::silu}});
     }
+    ops.products(products);
     const Wkv5Params params{shape_.heads, shape_.head_size, l.decay.get(), l.bonus.get(), l.group.view()};
     ops.wkv5(params, r, k, v, Tensor{}, g, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});
@@ -102,6 +104,7 @@ class Rwkv5 final : public RwkvNet {
 
   RwkvShape shape_;
   Tensor::Type type_;
+  ActivationFormat activations_;
   std::vector<Layer> layers_;
 };
 

@@ -11,7 +11,8 @@ constexpr std::array kTargets = {"w", "k", "v", "r", "g"};  // the order of the 
 // State of a block: att h_prev [C], S [H][N key][N value], ffn h_prev [C].
 class Rwkv6 final : public RwkvNet {
  public:
-  explicit Rwkv6(const RwkvLoader& loader) : shape_(loader.shape()), type_(loader.product_type()) {
+  explicit Rwkv6(const RwkvLoader& loader)
+      : shape_(loader.shape()), type_(loader.product_type()), activations_(loader.activations()) {
     for (std::size_t i = 0; i < shape_.layers; ++i) {
       const std::string b = "blocks." + std::to_string(i) + ".";
       Layer l{loader.norm(b + "ln1"),
@@ -62,22 +63,27 @@ class Rwkv6 final : public RwkvNet {
                  std::vector<Tensor>{xx}, &h, &h_prev);
     ops.linear(*l.mix_w1, xx, z, {.act = Act::tanh});
     std::array<Tensor, 5> x;
+    std::vector<Product> mixes;
     for (std::size_t n = 0; n < x.size(); ++n) {
       x[n] = ops.allocate(rows, width, type_);
-      ops.linear(*l.mix_w2[n], z.slice(n * rank, rank), x[n],
-                 {.combine = Combine::lerp, .bias = l.mix[n].get(), .base = h, .target = h_prev});
+      mixes.push_back({l.mix_w2[n].get(),
+                       z.slice(n * rank, rank),
+                       x[n],
+                       {.combine = Combine::lerp, .bias = l.mix[n].get(), .base = h, .target = h_prev}});
     }
+    ops.products(mixes);
 
+    const Tensor::Type inner = ops.inner_type(activations_);
     const Tensor decay_low = ops.allocate(rows, shape_.decay_rank, type_);
-    const Tensor w = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
-                 v = ops.allocate(rows, attention), r = ops.allocate(rows, attention),
-                 g = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.decay_w1, x[0], decay_low, {.act = Act::tanh});
+    const Tensor w = ops.allocate(rows, attention), k = ops.allocate(rows, attention, inner),
+                 v = ops.allocate(rows, attention, inner), r = ops.allocate(rows, attention, inner),
+                 g = ops.allocate(rows, attention, inner), out = ops.allocate(rows, attention, type_);
+    ops.products(std::vector<Product>{{l.decay_w1.get(), x[0], decay_low, {.act = Act::tanh}},
+                                      {l.key.get(), x[1], k},
+                                      {l.value.get(), x[2], v},
+                                      {l.receptance.get(), x[3], r},
+                                      {l.gate.get(), x[4], g, {.act = Act::silu}}});
     ops.linear(*l.decay_w2, decay_low, w, {.act = Act::exp_neg_exp, .bias = l.decay.get()});
-    ops.linear(*l.key, x[1], k);
-    ops.linear(*l.value, x[2], v);
-    ops.linear(*l.receptance, x[3], r);
-    ops.linear(*l.gate, x[4], g, {.act = Act::silu});
     const Wkv5Params params{shape_.heads, shape_.head_size, nullptr, l.bonus.get(), l.group.view()};
     ops.wkv5(params, r, k, v, w, g, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Combine::add});
@@ -102,6 +108,7 @@ class Rwkv6 final : public RwkvNet {
   };
   RwkvShape shape_;
   Tensor::Type type_;
+  ActivationFormat activations_;
   std::vector<Layer> layers_;
 };
 

@@ -7,7 +7,8 @@ namespace {
 // State of a block: att h_prev [C], S [H][N key][N value], ffn h_prev [C].
 class Rwkv7 final : public RwkvNet {
  public:
-  explicit Rwkv7(const RwkvLoader& loader) : shape_(loader.shape()), type_(loader.product_type()) {
+  explicit Rwkv7(const RwkvLoader& loader)
+      : shape_(loader.shape()), type_(loader.product_type()), activations_(loader.activations()) {
     for (std::size_t i = 0; i < shape_.layers; ++i) {
       const std::string b = "blocks." + std::to_string(i) + ".", a = b + "att.";
       Layer l;
@@ -75,17 +76,6 @@ class Rwkv7 final : public RwkvNet {
     std::unique_ptr<Weight> ffn_key, ffn_value;
   };
 
-  // y = epilogue(up(act(down(x)))).
-  void lora(Ops& ops, const Lora& lora, Epilogue::Act inner, const Tensor& x, Tensor y,
-            Epilogue epilogue) const {
-    const std::size_t mark = ops.mark();
-    const Tensor low = ops.allocate(x.rows, lora.down->rows(), type_);
-    ops.linear(*lora.down, x, low, {.act = inner});
-    epilogue.bias = lora.bias.get();
-    ops.linear(*lora.up, low, y, epilogue);
-    ops.release(mark);
-  }
-
   void time_mix(Ops& ops, const Layer& l, bool first, const Chunk& chunk, StateView state) const {
     using Act = Epilogue::Act;
     const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
@@ -98,20 +88,34 @@ class Rwkv7 final : public RwkvNet {
     }
     ops.norm_mix(chunk.x, l.norm.view(), chunk.layout, state, mixes, x);
 
-    const Tensor r = ops.allocate(rows, attention), w = ops.allocate(rows, attention),
-                 k = ops.allocate(rows, attention), a = ops.allocate(rows, attention),
-                 g = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    const Tensor v = first ? chunk.v_first : ops.allocate(rows, attention);
-    ops.linear(*l.receptance, x[0], r);
-    lora(ops, l.w, Act::tanh, x[1], w, {.act = Act::decay7});
-    ops.linear(*l.key, x[2], k);
-    ops.linear(*l.value, x[3], v);
+    const Tensor::Type inner = ops.inner_type(activations_);
+    const Tensor r = ops.allocate(rows, attention, inner), w = ops.allocate(rows, attention),
+                 k = ops.allocate(rows, attention, inner), a = ops.allocate(rows, attention, inner),
+                 g = ops.allocate(rows, attention, inner), out = ops.allocate(rows, attention, type_);
+    const Tensor v = first ? chunk.v_first : ops.allocate(rows, attention, inner);
+    const auto low = [&](const Lora& lora) { return ops.allocate(rows, lora.down->rows(), type_); };
+    const Tensor w_low = low(l.w), a_low = low(l.a), g_low = low(l.g);
+    std::vector<Product> down = {
+        {l.receptance.get(), x[0], r}, {l.key.get(), x[2], k},
+        {l.value.get(), x[3], v},      {l.w.down.get(), x[1], w_low, {.act = Act::tanh}},
+        {l.a.down.get(), x[4], a_low}, {l.g.down.get(), x[5], g_low, {.act = Act::sigmoid}}};
+    std::vector<Product> up = {{l.w.up.get(), w_low, w, {.act = Act::decay7, .bias = l.w.bias.get()}},
+                               {l.a.up.get(), a_low, a, {.act = Act::sigmoid, .bias = l.a.bias.get()}},
+                               {l.g.up.get(), g_low, g}};
     if (!first) {  // the value residual: v moves towards block 0's
-      lora(ops, l.v, Act::none, x[3], v,
-           {.act = Act::sigmoid, .combine = Epilogue::Combine::lerp, .base = v, .target = chunk.v_first});
+      const Tensor v_low = low(l.v);
+      down.push_back({l.v.down.get(), x[3], v_low});
+      up.push_back({l.v.up.get(),
+                    v_low,
+                    v,
+                    {.act = Act::sigmoid,
+                     .combine = Epilogue::Combine::lerp,
+                     .bias = l.v.bias.get(),
+                     .base = v,
+                     .target = chunk.v_first}});
     }
-    lora(ops, l.a, Act::none, x[4], a, {.act = Act::sigmoid});
-    lora(ops, l.g, Act::sigmoid, x[5], g, {});
+    ops.products(down);
+    ops.products(up);
     const Wkv7Params params{shape_.heads, shape_.head_size, l.k_k.get(),
                             l.k_a.get(),  l.r_k.get(),      l.group.view()};
     ops.wkv7(params, r, w, k, v, a, g, chunk.layout, state.at(width), out);
@@ -131,6 +135,7 @@ class Rwkv7 final : public RwkvNet {
 
   RwkvShape shape_;
   Tensor::Type type_;
+  ActivationFormat activations_;
   std::vector<Layer> layers_;
 };
 

@@ -76,8 +76,7 @@ class Stream final : public ChunkRunner {
     const std::size_t mark = ops_->mark();
     Tensor rows = last_;
     rows.rows = count;
-    rows.data =
-        static_cast<std::byte*>(rows.data) + first * rows.stride * (rows.type == Tensor::Type::bf16 ? 2 : 4);
+    rows.data = static_cast<std::byte*>(rows.data) + first * rows.stride * Tensor::element_bytes(rows.type);
     const Tensor y = ops_->allocate(count, parts_.shape.vocabulary);
     ops_->linear(*parts_.head, rows, y);
     logits_.resize(count * parts_.shape.vocabulary);
@@ -123,7 +122,10 @@ class Stream final : public ChunkRunner {
     chunk.x = ops_->allocate(tokens.size(), parts_.shape.width);
     chunk.layout = layout;
     chunk.state = state_;
-    if (parts_.net->needs_v_first()) chunk.v_first = ops_->allocate(tokens.size(), parts_.shape.attention);
+    if (parts_.net->needs_v_first()) {
+      chunk.v_first =
+          ops_->allocate(tokens.size(), parts_.shape.attention, ops_->inner_type(parts_.mode.activations));
+    }
     const Norm ln0 = parts_.ln0.view();
     ops_->embed(*parts_.embedding, tokens, &ln0, chunk.x);
     for (std::size_t i = 0; i < parts_.shape.layers; ++i) parts_.net->block(*ops_, i, chunk);
@@ -312,6 +314,9 @@ std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique
   info.format = word == "auto" ? stored_mode(official) : word;
   p.mode = numeric_mode(info.format);
   p.backend = std::move(backend);
+  if (const std::string why = p.backend->refusal(p.mode); !why.empty()) {
+    throw std::invalid_argument(fmt::format("mode '{}' on {}: {}", info.format, p.backend->device(), why));
+  }
   const RwkvLoader loader(official, p.shape, *p.backend, p.mode);
   p.embedding = p.backend->table(official.at("emb.weight"));
   p.ln0 = loader.norm("blocks.0.ln0");

@@ -53,6 +53,13 @@ class CpuBackend final : public Backend {
   }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
+  std::string refusal(NumericMode mode) const override {
+    if (mode.activations == ActivationFormat::f16) return "f16 activations need a CUDA device";
+    if (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::bf16) {
+      return "int8 weights with bf16 activations need a CUDA device";
+    }
+    return {};
+  }
 
  private:
   const Kernels& kernels_;
