@@ -5,6 +5,8 @@
 
 namespace deciban {
 
+OutOfDeviceMemory::~OutOfDeviceMemory() = default;
+
 void Ops::row_best(const Tensor& logits, std::span<TokenScore> scores) {
   std::vector<float> row(logits.columns);
   for (std::size_t i = 0; i < scores.size(); ++i) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -228,6 +229,14 @@ class DECIBAN_API Ops {
                       const std::function<void()>& body) {
     body();
   }
+};
+
+// An accelerator's memory did not suffice; what() says for what, how much was asked for and how much was
+// free. The operation had no effect: smaller chunks may fit.
+class DECIBAN_API OutOfDeviceMemory : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+  ~OutOfDeviceMemory() override;
 };
 
 // A device with its memory: makes weights, which any of its Ops may use at once.
