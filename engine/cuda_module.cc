@@ -26,8 +26,13 @@ struct Module {
   deciban_cuda_open_fn* open = nullptr;
 };
 
+bool module_named() {
+  const char* set = std::getenv("DECIBAN_CUDA_MODULE");
+  return set != nullptr && *set != '\0';
+}
+
 std::filesystem::path module_path() {
-  if (const char* set = std::getenv("DECIBAN_CUDA_MODULE"); set != nullptr && *set != '\0') return set;
+  if (module_named()) return std::getenv("DECIBAN_CUDA_MODULE");
   Dl_info info{};
   if (::dladdr(reinterpret_cast<const void*>(&module_path), &info) == 0 || info.dli_fname == nullptr) {
     throw std::runtime_error(
@@ -86,6 +91,12 @@ const Module& opened() {
   return known != modules.end() ? known->second : modules.emplace(path.string(), load(path)).first->second;
 }
 
+// Whether this machine has the driver's library.  Far cheaper to ask than the module, which maps cuBLASLt.
+bool has_driver() {
+  static const bool found = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+  return found;
+}
+
 }  // namespace
 
 std::vector<CudaDevice> cuda_devices() {
@@ -93,7 +104,13 @@ std::vector<CudaDevice> cuda_devices() {
   std::array<deciban_cuda_device, kMostDevices> found{};
   std::array<char, kErrorSize> error{};
   const int count = module.devices(found.data(), kMostDevices, error.data(), error.size());
-  if (count < 0) throw std::runtime_error(fmt::format("CUDA: {}", error.data()));
+  if (count < 0) {
+    throw std::runtime_error(fmt::format("CUDA: {}; {}", error.data(),
+                                         has_driver()
+                                             ? "use --device cpu"
+                                             : "no NVIDIA driver is installed (libcuda.so.1), so use "
+                                               "--device cpu"));
+  }
   if (count == 0) throw std::runtime_error("CUDA: the driver shows no device; use --device cpu");
   std::vector<CudaDevice> devices;
   for (int i = 0; i < std::min(count, kMostDevices); ++i) {
@@ -105,6 +122,7 @@ std::vector<CudaDevice> cuda_devices() {
 
 bool cuda_available() {
   try {
+    if (!module_named() && !has_driver()) return false;
     return !cuda_devices().empty();
   } catch (const std::runtime_error&) {
     return false;

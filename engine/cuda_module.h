@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "engine/export.h"
-#include "engine/ops.h"
 
 namespace deciban {
+
+class Backend;  // engine/ops.h
 
 struct CudaDevice {
   std::string name;          // "NVIDIA H100 80GB HBM3"
