@@ -67,6 +67,7 @@ ModelOptions model_options(const EvalOptions& options) {
     throw std::invalid_argument(fmt::format("--threads {}: must not be negative", options.threads));
   result.threads = options.threads;
   result.chunk_rows = parse_batch(options.batch);
+  result.deterministic = options.deterministic;
   return result;
 }
 
@@ -145,6 +146,7 @@ class Evaluation {
                       {"shard", run_options_.shard.name()},
                       {"mode", options.mode},
                       {"device", options.device},
+                      {"deterministic", options.deterministic ? "yes" : "no"},
                       {"batch", options.batch},
                       {"tokenizer", options.tokenizer}};
     corpora_ = read_corpora(options.corpora, console);

@@ -20,7 +20,7 @@ struct EvalOptions {
   std::string window = "auto", start = "bos", limit = "all", shard = "auto";
   int threads = 0;
   std::uint64_t seed = 1;
-  bool token_scores = false, dry_run = false, no_compressors = false;
+  bool token_scores = false, dry_run = false, no_compressors = false, deterministic = false;
 };
 
 // Where models come from: the engine, but in tests.

@@ -13,6 +13,7 @@
 
 #include "cli/machine.h"
 #include "deciban_version.h"
+#include "engine/cuda_module.h"
 #include "evals/token_scores.h"
 #include "reports/record.h"
 
@@ -52,6 +53,27 @@ std::string joined(const std::vector<std::string>& words) {
   return text.empty() ? "none" : text;
 }
 
+// The CUDA devices, or why there is none.
+void show_cards(Facts& facts) {
+  try {
+    const std::vector<CudaDevice> devices = cuda_devices();
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      const CudaDevice& d = devices[i];
+      facts.add(
+          fmt::format("cuda:{}", i),
+          fmt::format("{}, {} free of {}, sm_{}{}", d.name, byte_count(static_cast<double>(d.free_bytes)),
+                      byte_count(static_cast<double>(d.total_bytes)), d.major, d.minor),
+          {{"name", d.name},
+           {"compute_capability", fmt::format("{}.{}", d.major, d.minor)},
+           {"multiprocessors", d.multiprocessors},
+           {"memory_bytes", d.total_bytes},
+           {"free_bytes", d.free_bytes}});
+    }
+  } catch (const std::runtime_error& error) {
+    facts.add("cuda", error.what(), {{"error", error.what()}});
+  }
+}
+
 void show_machine(const Console& console) {
   const Machine machine = this_machine();
   Facts facts;
@@ -61,6 +83,7 @@ void show_machine(const Console& console) {
   facts.add("vector instructions", joined(machine.isa), nlohmann::json(machine.isa));
   facts.add_bytes("memory", machine.memory);
   facts.add("system", machine.system);
+  show_cards(facts);
   console.show(facts.table());
 }
 

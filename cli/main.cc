@@ -61,9 +61,14 @@ void add_common(CLI::App* app, CommonOptions& common) {
 void add_model_options(CLI::App* app, std::string& device, std::string& mode, std::string& tokenizer,
                        int& threads) {
   const std::string group = "model";
-  app->add_option("--device", device, "auto or cpu")->type_name("DEVICE")->group(group);
-  app->add_option("--mode", mode,
-                  "numbers of weights and activations: auto, f32, bf16 (bf16 weights), bf16a (both), f16")
+  app->add_option("--device", device,
+                  "cpu, cuda, cuda:0,1 (a copy of the model a card), auto: cuda if it is there")
+      ->type_name("DEVICE")
+      ->group(group);
+  app->add_option(
+         "--mode", mode,
+         "numbers of weights and activations: auto, f32, bf16 (bf16 weights), bf16a (both), f16, f16a, "
+         "int8, int8a (both), w8a16, fp8; not every device computes in each")
       ->type_name("MODE")
       ->group(group);
   app->add_option("--tokenizer", tokenizer, "vocabulary or tokenizer.json; auto looks beside the model")
@@ -95,6 +100,9 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
   app->add_option("--batch", options.batch, "tokens computed together: auto or a number")
       ->type_name("TOKENS")
+      ->group("model");
+  app->add_flag("--deterministic", options.deterministic,
+                "on a card too, results depend on nothing that is computed beside them; slower")
       ->group("model");
   app->add_option(
          "--window", options.window,

@@ -9,4 +9,6 @@ file(CONFIGURE OUTPUT ${OUTPUT} CONTENT
 #pragma once
 #define DECIBAN_VERSION \"@VERSION@\"
 #define DECIBAN_COMMIT \"@commit@\"
+// Libraries that hand each other C++ objects must be of one build.
+#define DECIBAN_BUILD_ID \"@VERSION@ (@commit@)\"
 " @ONLY)

@@ -90,8 +90,8 @@ struct ModelInfo {
   std::string format;             // numeric mode as asked for: "f32", "bf16", "bf16a", "f16", …
   std::string weight_format;      // what the products' weights are stored as
   std::string activation_format;  // what the products' inputs are rounded to
-  std::string device;             // "cpu", "cuda:0"
-  std::string kernels;            // ISA table or GPU architecture: "avx512bf16", "sm_90"
+  std::string device;             // "cpu", "cuda:0", "cuda:0,1"
+  std::string kernels;  // ISA table or GPU architecture: "avx512bf16", "sm_90", "sm_90 deterministic"
   int threads = 1;
   int numerics_version = 0;  // raised whenever any log-probability may change
   std::uint64_t parameters = 0;
@@ -110,6 +110,9 @@ class Batch {
   virtual ~Batch() = default;
   // Feeds tokens[i] to sequence i and returns n rows of logits for what follows; valid until the next call.
   virtual LogitRows step(std::span<const Token> tokens) = 0;
+  // The same for whoever only wants the most probable next token of each sequence and its log-probability
+  // (logprob = best_logprob): the logits need not leave an accelerator.
+  DECIBAN_API virtual void step_best(std::span<const Token> tokens, std::span<TokenScore> best);
   virtual void reset(std::size_t i) = 0;                    // sequence i starts anew, with nothing read
   virtual void copy(std::size_t from, std::size_t to) = 0;  // sequence `to` continues where `from` is
   virtual std::size_t state_bytes() const = 0;              // of all n sequences now
@@ -134,12 +137,13 @@ class LanguageModel {
 };
 
 struct ModelOptions {
-  std::string device = "auto";     // auto | cpu | cuda[:N,…]
-  std::string format = "auto";     // auto | f32 | bf16 | bf16a | f16 | int8 | int8a
+  std::string device = "auto";     // auto | cpu | cuda[:N,…]; auto: the first CUDA device if there is one
+  std::string format = "auto";     // auto | a word of numeric_mode()
   std::string tokenizer = "auto";  // auto | bytes | path of a vocabulary or tokenizer.json
   int threads = 0;                 // 0: all that the process may use
   std::size_t chunk_rows =
       0;  // tokens computed together; 0: the backend's choice.  Never changes CPU results
+  bool deterministic = false;  // CUDA: results depend on nothing that shares a call, as the CPU's never do
 };
 
 // Opens what `spec` names: a checkpoint (file or directory) or "random:rwkv7-0.1b".  Throws as above.

@@ -9,7 +9,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, NumericMode>, 8> kModes{{
+constexpr std::array<std::pair<std::string_view, NumericMode>, 9> kModes{{
     {"f32", {WeightFormat::f32, ActivationFormat::f32}},
     {"bf16", {WeightFormat::bf16, ActivationFormat::f32}},
     {"bf16a", {WeightFormat::bf16, ActivationFormat::bf16}},
@@ -18,6 +18,7 @@ constexpr std::array<std::pair<std::string_view, NumericMode>, 8> kModes{{
     {"int8", {WeightFormat::i8, ActivationFormat::f32}},
     {"w8a16", {WeightFormat::i8, ActivationFormat::bf16}},
     {"int8a", {WeightFormat::i8, ActivationFormat::i8}},
+    {"fp8", {WeightFormat::f8, ActivationFormat::f8}},
 }};
 
 }  // namespace
@@ -41,6 +42,8 @@ std::string name(WeightFormat format) {
       return "f16";
     case WeightFormat::i8:
       return "i8";
+    case WeightFormat::f8:
+      return "e4m3";
   }
   return "?";
 }
@@ -55,6 +58,8 @@ std::string name(ActivationFormat format) {
       return "f16";
     case ActivationFormat::i8:
       return "i8";
+    case ActivationFormat::f8:
+      return "e4m3";
   }
   return "?";
 }

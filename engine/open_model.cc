@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "engine/checkpoint.h"
+#include "engine/device.h"
 #include "engine/lm.h"
 #include "engine/ops.h"
 #include "engine/random_model.h"
@@ -15,15 +16,6 @@ namespace deciban {
 namespace {
 
 constexpr std::string_view kRandom = "random:";
-
-std::unique_ptr<Backend> open_backend(const std::string& device) {
-  if (device == "auto" || device == "cpu") return cpu_backend();
-  if (device == "cuda" || device.starts_with("cuda:")) {
-    throw std::runtime_error(
-        fmt::format("device '{}': this build of deciban has no CUDA module; use --device cpu", device));
-  }
-  throw std::invalid_argument(fmt::format("unknown device '{}'; known: auto, cpu, cuda, cuda:N", device));
-}
 
 std::string digest_of_text(const std::string& text) { return sha256_hex(std::as_bytes(std::span(text))); }
 
@@ -39,7 +31,7 @@ Prepared prepare_random(const std::string& spec, const ModelOptions& options) {
   Prepared p;
   const RandomSpec random = random_spec(spec.substr(kRandom.size()));
   p.weights = random_rwkv(random);
-  p.mode = options.format == "auto" ? "bf16" : options.format;
+  p.mode = options.format;
   p.info.spec = spec;
   p.info.name = random.name + " (random)";
   p.info.digest = digest_of_text(fmt::format("random recipe 1: {}", spec));
@@ -91,14 +83,16 @@ Prepared prepare(const std::string& spec, const ModelOptions& options) {
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options) {
-  auto backend = open_backend(options.device);
+  auto backends = open_backends(options.device, options.format, options.deterministic);
   Prepared p = prepare(spec, options);
-  return load_rwkv(p.weights, std::move(p.tokenizer), std::move(backend), p.mode, options, std::move(p.info));
+  return load_rwkv(p.weights, std::move(p.tokenizer), std::move(backends), p.mode, options,
+                   std::move(p.info));
 }
 
 void check_model(const std::string& spec, const ModelOptions& options) {
-  open_backend(options.device);
-  rwkv_shape(prepare(spec, options).weights);
+  const auto backends = open_backends(options.device, options.format, options.deterministic);
+  const Prepared p = prepare(spec, options);
+  for (const auto& backend : backends) check_rwkv(p.weights, *backend, p.mode);
 }
 
 }  // namespace deciban

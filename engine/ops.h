@@ -23,9 +23,10 @@ namespace deciban {
 
 // What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by
 // i8). i8 weights have one scale per output; i8 activations one per token, found when a product reads its
-// input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.
-enum class WeightFormat { f32, bf16, f16, i8 };
-enum class ActivationFormat { f32, bf16, f16, i8 };
+// input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.  f8 is e4m3,
+// with scales like those of i8.
+enum class WeightFormat { f32, bf16, f16, i8, f8 };
+enum class ActivationFormat { f32, bf16, f16, i8, f8 };
 
 struct NumericMode {
   WeightFormat weights = WeightFormat::f32;
@@ -153,11 +154,19 @@ class DECIBAN_API Ops {
   virtual std::size_t mark() = 0;
   virtual void release(std::size_t mark) = 0;
   virtual std::uint64_t workspace_bytes() const = 0;  // held by the arena now
-  // The type that products read under the given activation format.
+  // The type that products read under the given activation format; they make i8 and f8 of it themselves.
   static Tensor::Type product_type(ActivationFormat format) {
-    return format == ActivationFormat::bf16  ? Tensor::Type::bf16
-           : format == ActivationFormat::f16 ? Tensor::Type::f16
-                                             : Tensor::Type::f32;
+    switch (format) {
+      case ActivationFormat::bf16:
+      case ActivationFormat::f8:
+        return Tensor::Type::bf16;
+      case ActivationFormat::f16:
+        return Tensor::Type::f16;
+      case ActivationFormat::f32:
+      case ActivationFormat::i8:
+        return Tensor::Type::f32;
+    }
+    return Tensor::Type::f32;
   }
   // The type in which this backend best keeps what passes between products and recurrences (r, k, v, gates):
   // f32, or a narrow one where memory traffic is what limits it.
@@ -243,8 +252,9 @@ class DECIBAN_API OutOfDeviceMemory : public std::runtime_error {
 class DECIBAN_API Backend {
  public:
   virtual ~Backend() = default;
-  virtual std::string device() const = 0;   // "cpu"
-  virtual std::string kernels() const = 0;  // "avx512bf16"
+  virtual std::string device() const = 0;  // "cpu", "cuda:0"
+  // What results may depend on: "avx512bf16", "sm_90", "sm_90 deterministic".  No index: equal cards agree.
+  virtual std::string kernels() const = 0;
   // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are
   // packed. Throws std::runtime_error naming the tensor if a value is not finite.
   virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
@@ -254,6 +264,9 @@ class DECIBAN_API Backend {
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
   // Why this device does not compute in `mode`, in words; empty if it does.
   virtual std::string refusal(NumericMode mode) const = 0;
+  // The mode in which this device usually computes weights stored as f32, bf16 or f16 (the word): what "auto"
+  // means.
+  virtual std::string usual_mode(const std::string& stored) const { return stored; }
   // Bytes for one stream's activations and for its states, at which it works best.
   virtual std::size_t activation_budget() const { return std::size_t{40} << 20; }
   virtual std::size_t state_budget() const { return std::size_t{64} << 20; }

@@ -17,6 +17,9 @@ namespace {
 
 constexpr std::size_t kWindow = 96;     // sequences a worker holds at once, started or waiting for a fork
 constexpr std::size_t kLogitTile = 32;  // rows of logits handed out together
+// Where rows are spread: the least piece of a sequence that does not end with it, and what pieces are whole
+// multiples of.
+constexpr std::size_t kLeastPiece = 64, kPieceGrain = 16;
 
 // A sequence in work.  It has read tokens [0, read).  A waiting item starts from a copy of its parent's
 // state, taken when the parent has read `fork` tokens, which the two have in common.
@@ -139,8 +142,12 @@ class Exchange {
 
 class Worker {
  public:
-  Worker(Exchange& exchange, ChunkRunner& runner, std::size_t chunk_rows)
-      : exchange_(exchange), runner_(runner), chunk_rows_(chunk_rows) {
+  Worker(Exchange& exchange, ChunkRunner& runner, std::size_t chunk_rows, bool spread)
+      : exchange_(exchange),
+        runner_(runner),
+        chunk_rows_(chunk_rows),
+        spread_(spread),
+        window_(spread ? std::max(kWindow, 2 * runner.slots()) : kWindow) {
     for (std::size_t slot = runner.slots(); slot-- > 0;) free_slots_.push_back(slot);
   }
 
@@ -155,18 +162,24 @@ class Worker {
         continue;
       }
       scores_.resize(rows_.size());
-      runner_.run(tokens_, layout_, rows_, targets_, scores_);
+      try {
+        runner_.run(tokens_, layout_, rows_, targets_, scores_);
+      } catch (const ChunkFailed& failure) {
+        abandon(failure.what());
+        continue;
+      }
       collect();
     }
   }
 
  private:
-  // Takes sequences until a chunk can be filled; families are taken whole, so that their forks are known in
-  // time.
+  // Takes sequences until a chunk can be filled, or until every slot has one; families are taken whole, so
+  // that their forks are known in time.
   void pull() {
     std::size_t planned = 0;
     for (const Item& item : items_) planned += item.to_read() - item.read;
-    while (items_.size() < kWindow && (planned < chunk_rows_ || exchange_.family_continues())) {
+    const auto room = [&] { return spread_ ? items_.size() < runner_.slots() : planned < chunk_rows_; };
+    while (items_.size() < window_ && (room() || exchange_.family_continues())) {
       Item item;
       if (!exchange_.pull(item.index, item.sequence)) return;
       item.scores.reserve(item.sequence.tokens.size() - item.sequence.first);
@@ -214,33 +227,88 @@ class Worker {
     retire();
   }
 
-  // Lays out the next chunk, the oldest sequences first.
+  // Lays out the next chunk.
   void plan() {
     tokens_.clear();
     layout_.clear();
     rows_.clear();
     targets_.clear();
     planned_.clear();
+    if (spread_) {
+      plan_spread();
+    } else {
+      plan_in_order();
+    }
+  }
+
+  void plan_in_order() {
     for (Item& item : items_) {
       if (tokens_.size() == chunk_rows_) break;
       if (item.parent != nullptr) continue;
       const std::size_t count = std::min(item.limit() - item.read, chunk_rows_ - tokens_.size());
-      if (count == 0) continue;
-      if (item.slot == SIZE_MAX) {
-        if (free_slots_.empty()) continue;
-        item.slot = take_slot();
-        runner_.reset(item.slot);
-      }
-      layout_.push_back({tokens_.size(), count, item.slot});
-      planned_.push_back(&item);
-      for (std::size_t i = item.read; i < item.read + count; ++i) {
-        if (i + 1 >= item.sequence.first) {
-          rows_.push_back(tokens_.size());
-          targets_.push_back(item.sequence.tokens[i + 1]);
-        }
-        tokens_.push_back(item.sequence.tokens[i]);
-      }
+      if (count > 0 && may_start(item)) lay_out(item, count);
     }
+  }
+
+  // The longest first, so that all end together: each gets its share of the rows that are left.
+  void plan_spread() {
+    candidates_.clear();
+    double to_read = 0;
+    for (Item& item : items_) {
+      if (item.parent != nullptr || item.limit() == item.read || !may_start(item)) continue;
+      candidates_.push_back(&item);
+      to_read += static_cast<double>(item.to_read() - item.read);
+    }
+    std::stable_sort(candidates_.begin(), candidates_.end(), [](const Item* a, const Item* b) {
+      return a->to_read() - a->read > b->to_read() - b->read;
+    });
+    std::size_t rows = chunk_rows_;
+    for (Item* item : candidates_) {
+      if (rows == 0) break;
+      const double own = static_cast<double>(item->to_read() - item->read);
+      const auto share = static_cast<std::size_t>(std::ceil(static_cast<double>(rows) * own / to_read));
+      const std::size_t wanted = std::max(kLeastPiece, (share + kPieceGrain - 1) / kPieceGrain * kPieceGrain);
+      const std::size_t count = std::min({wanted, item->limit() - item->read, rows});
+      to_read -= own;
+      // What would be cut short by the chunk's end alone waits for the next one.
+      if (count < kLeastPiece && count < item->limit() - item->read && !tokens_.empty()) continue;
+      lay_out(*item, count);
+      rows -= count;
+    }
+  }
+
+  // Whether the item has a slot; gives it one if there is one.
+  bool may_start(Item& item) {
+    if (item.slot != SIZE_MAX) return true;
+    if (free_slots_.empty()) return false;
+    item.slot = take_slot();
+    runner_.reset(item.slot);
+    return true;
+  }
+
+  // Appends the item's next `count` tokens to the chunk.
+  void lay_out(Item& item, std::size_t count) {
+    layout_.push_back({tokens_.size(), count, item.slot});
+    planned_.push_back(&item);
+    for (std::size_t i = item.read; i < item.read + count; ++i) {
+      if (i + 1 >= item.sequence.first) {
+        rows_.push_back(tokens_.size());
+        targets_.push_back(item.sequence.tokens[i + 1]);
+      }
+      tokens_.push_back(item.sequence.tokens[i]);
+    }
+  }
+
+  // The chunk failed and its states are worth nothing: its sequences fail.  Those that waited for a fork of
+  // one of them read their prefix themselves.
+  void abandon(const std::string& reason) {
+    for (Item* item : planned_) {
+      for (Item* child : item->children) child->parent = nullptr;
+      exchange_.fail(item->index, reason);
+      free_slots_.push_back(item->slot);
+      items_.remove_if([item](const Item& other) { return &other == item; });
+    }
+    planned_.clear();
   }
 
   // Hands the chunk's results to their sequences and moves them on.
@@ -297,17 +365,21 @@ class Worker {
   Exchange& exchange_;
   ChunkRunner& runner_;
   const std::size_t chunk_rows_;
-  std::list<Item> items_;  // in the source's order
+  const bool spread_;
+  const std::size_t window_;  // most sequences held at once
+  std::list<Item> items_;     // in the source's order
   std::vector<std::size_t> free_slots_;
   // The chunk in work.
   std::vector<Token> tokens_, targets_;
   std::vector<Piece> layout_;
   std::vector<std::size_t> rows_;
   std::vector<TokenScore> scores_;
-  std::vector<Item*> planned_;
+  std::vector<Item*> planned_, candidates_;
 };
 
 }  // namespace
+
+ChunkFailed::~ChunkFailed() = default;
 
 void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
                   const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open) {
@@ -315,7 +387,7 @@ void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& opti
   const auto work = [&](std::size_t worker) {
     try {
       const std::unique_ptr<ChunkRunner> runner = open(worker);
-      Worker(exchange, *runner, options.chunk_rows).run();
+      Worker(exchange, *runner, options.chunk_rows, options.spread).run();
     } catch (...) {
       exchange.stop(std::current_exception());
     }

@@ -8,11 +8,20 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stdexcept>
 
 #include "engine/lm.h"
 #include "engine/ops.h"
 
 namespace deciban {
+
+// What a runner throws when it cannot compute this chunk but may well compute others: the chunk's sequences
+// fail, each with what(), and the run goes on.
+class DECIBAN_API ChunkFailed : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+  ~ChunkFailed() override;
+};
 
 // One worker's stream over one model.
 class ChunkRunner {
@@ -33,6 +42,10 @@ struct PackOptions {
   std::size_t workers = 1;
   std::size_t chunk_rows = 512;  // tokens computed together
   std::size_t vocabulary = 0;    // ids must be below it
+  // How a chunk's rows are given to the sequences in work.  In order: the oldest first, as many as are needed
+  // to fill it, which keeps few states warm.  Spread: all that have a slot, in proportion to what they still
+  // have to read, so that recurrences run side by side and the sequences end together.
+  bool spread = false;
 };
 
 // Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own

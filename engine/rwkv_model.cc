@@ -3,19 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
+#include <future>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 
+#include "engine/device.h"
 #include "engine/packer.h"
 #include "engine/rwkv.h"
+#include "engine/rwkv_memory.h"
+#include "engine/rwkv_stream.h"
 
 namespace deciban {
 namespace {
 
-constexpr std::size_t kActivationBudget = std::size_t{40} << 20;  // bytes of one worker's chunk
-constexpr std::size_t kStateBudget = std::size_t{64} << 20;  // bytes of one worker's states, beyond the least
+constexpr std::size_t kStreamsPerCard = 1;  // that score at once; more than one only pays for small models
 
 struct VersionEntry {
   RwkvVersion version;
@@ -32,116 +34,6 @@ std::unique_ptr<RwkvNet> load_net(const RwkvLoader& loader) {
   }
   throw std::logic_error("a version without an entry");
 }
-
-// Everything that does not change after loading.
-struct Parts {
-  RwkvShape shape;
-  NumericMode mode;
-  std::unique_ptr<Backend> backend;  // before what it made, so that it goes last
-  std::unique_ptr<Table> embedding;
-  OwnedNorm ln0, ln_out;
-  std::unique_ptr<Weight> head;
-  std::unique_ptr<RwkvNet> net;
-  std::vector<float> initial;  // of one sequence
-  std::size_t state_floats() const { return shape.layers * net->state_floats(); }
-};
-
-// One stream over the model: chunks for the packer, steps for batches.  A slot must be reset before its first
-// use; one that is never used costs no memory.
-class Stream final : public ChunkRunner {
- public:
-  Stream(const Parts& parts, int threads, std::size_t slots)
-      : parts_(parts),
-        slots_(slots),
-        ops_(parts.backend->open(threads)),
-        state_(ops_->allocate_state(slots, parts.state_floats())) {}
-
-  std::size_t slots() const override { return slots_; }
-  void reset(std::size_t slot) override { ops_->write_state(state_, slot, parts_.initial); }
-  void copy(std::size_t from, std::size_t to) override {
-    ops_->copy_state(state_, parts_.state_floats(), from, to);
-  }
-
-  void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
-           std::span<const Token> targets, std::span<TokenScore> scores) override {
-    const Tensor x = forward(tokens, layout);
-    if (rows.empty()) return;
-    last_ = ops_->allocate(rows.size(), parts_.shape.width, Ops::product_type(parts_.mode.activations));
-    ops_->norm_rows(x, rows, parts_.ln_out.view(), last_);
-    ops_->score_head(*parts_.head, last_, targets, scores);
-    account();
-  }
-
-  LogitRows logits(std::size_t first, std::size_t count) override {
-    const std::size_t mark = ops_->mark();
-    Tensor rows = last_;
-    rows.rows = count;
-    rows.data = static_cast<std::byte*>(rows.data) + first * rows.stride * Tensor::element_bytes(rows.type);
-    const Tensor y = ops_->allocate(count, parts_.shape.vocabulary);
-    ops_->linear(*parts_.head, rows, y);
-    logits_.resize(count * parts_.shape.vocabulary);
-    ops_->read(y, 0, count, logits_.data());
-    ops_->release(mark);
-    account();
-    return {logits_.data(), count, parts_.shape.vocabulary};
-  }
-
-  // One token of every slot.
-  LogitRows step(std::span<const Token> tokens) {
-    std::vector<Piece> layout(tokens.size());
-    std::vector<std::size_t> rows(tokens.size());
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      layout[i] = {i, 1, i};
-      rows[i] = i;
-    }
-    const Tensor x = forward(tokens, layout);
-    last_ = ops_->allocate(rows.size(), parts_.shape.width, Ops::product_type(parts_.mode.activations));
-    ops_->norm_rows(x, rows, parts_.ln_out.view(), last_);
-    return logits(0, rows.size());
-  }
-
-  std::vector<float> official_state(std::size_t slot) const {
-    std::vector<float> all(parts_.state_floats()), out;
-    ops_->read_state(state_, slot, all);
-    const std::size_t floats = parts_.net->state_floats();
-    for (std::size_t i = 0; i < parts_.shape.layers; ++i) {
-      const std::vector<float> block = parts_.net->official_state({all.data() + i * floats, floats});
-      out.insert(out.end(), block.begin(), block.end());
-    }
-    return out;
-  }
-  std::size_t state_bytes() const { return slots_ * parts_.state_floats() * sizeof(float); }
-  // May be asked by any thread while the stream runs.
-  std::uint64_t workspace_bytes() const { return workspace_.load(std::memory_order_relaxed); }
-
- private:
-  // The residual stream behind the last block; the arena keeps it until the next call.
-  Tensor forward(std::span<const Token> tokens, Layout layout) {
-    ops_->release(0);
-    Chunk chunk;
-    chunk.x = ops_->allocate(tokens.size(), parts_.shape.width);
-    chunk.layout = layout;
-    chunk.state = state_;
-    if (parts_.net->needs_v_first()) {
-      chunk.v_first =
-          ops_->allocate(tokens.size(), parts_.shape.attention, ops_->inner_type(parts_.mode.activations));
-    }
-    const Norm ln0 = parts_.ln0.view();
-    ops_->embed(*parts_.embedding, tokens, &ln0, chunk.x);
-    for (std::size_t i = 0; i < parts_.shape.layers; ++i) parts_.net->block(*ops_, i, chunk);
-    return chunk.x;
-  }
-
-  void account() { workspace_ = ops_->workspace_bytes() + logits_.capacity() * sizeof(float); }
-
-  const Parts& parts_;
-  const std::size_t slots_;
-  std::unique_ptr<Ops> ops_;
-  StateView state_;
-  Tensor last_;
-  std::vector<float> logits_;
-  std::atomic<std::uint64_t> workspace_{0};
-};
 
 // Puts back what was taken from a source, so that it can be counted before it is worked on.
 class Replay final : public SequenceSource {
@@ -167,13 +59,14 @@ class Replay final : public SequenceSource {
 
 class RwkvModel final : public LanguageModel {
  public:
-  RwkvModel(Parts parts, std::unique_ptr<Tokenizer> tokenizer, ModelInfo info, std::size_t chunk_rows)
-      : parts_(std::move(parts)), tokenizer_(std::move(tokenizer)), info_(std::move(info)) {
-    // About 20 tensors of the width and one of the inner width live at once.
-    const std::size_t row_bytes = (20 * parts_.shape.width + parts_.shape.ffn) * sizeof(float);
-    chunk_rows_ =
-        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kActivationBudget / row_bytes, 64, 512);
-  }
+  // One copy of the model a device.
+  RwkvModel(std::vector<std::unique_ptr<RwkvParts>> copies, std::unique_ptr<Tokenizer> tokenizer,
+            ModelInfo info, std::size_t chunk_rows)
+      : copies_(std::move(copies)),
+        tokenizer_(std::move(tokenizer)),
+        info_(std::move(info)),
+        chunk_rows_(chunk_rows != 0 ? chunk_rows : best_chunk_rows(*copies_.front(), kStreamsPerCard)),
+        most_slots_(best_slots(*copies_.front(), kStreamsPerCard)) {}
 
   const ModelInfo& info() const override { return info_; }
   std::vector<Token> encode(std::string_view text) const override { return tokenizer_->encode(text); }
@@ -181,15 +74,11 @@ class RwkvModel final : public LanguageModel {
   std::string normalise(std::string_view text) const override { return tokenizer_->normalise(text); }
 
   void score(SequenceSource& next, ScoreSink& done) override {
-    // One worker a thread as long as there are sequences; the threads of a few long ones work together.
-    Replay source(next, static_cast<std::size_t>(info_.threads));
-    const std::size_t workers = std::max<std::size_t>(source.seen(), 1);
-    const int team = std::max(1, info_.threads / static_cast<int>(workers));
-    const std::size_t state_bytes = parts_.state_floats() * sizeof(float);
-    const std::size_t slots = std::clamp<std::size_t>(kStateBudget / state_bytes, 4, 64);
-    score_packed(source, done, {workers, chunk_rows_, parts_.shape.vocabulary}, [&](std::size_t) {
-      return std::make_unique<Tracked>(*this, std::make_unique<Stream>(parts_, team, slots));
-    });
+    if (copies_.front()->accelerator()) {
+      score_on_cards(next, done);
+    } else {
+      score_on_cpu(next, done);
+    }
   }
 
   std::unique_ptr<Batch> start_batch(std::size_t n) override {
@@ -199,21 +88,57 @@ class RwkvModel final : public LanguageModel {
 
   MemoryUse memory() const override {
     MemoryUse use;
-    use.weights = parts_.backend->weight_bytes();
+    for (const auto& copy : copies_) use.weights += copy->backend->weight_bytes();
     const std::lock_guard lock(mutex_);
-    for (const Stream* stream : streams_) {
+    for (const RwkvStream* stream : streams_) {
       use.cache += stream->state_bytes();
       use.workspace += stream->workspace_bytes();
     }
+    if (copies_.front()->accelerator()) use.device = use.weights + use.cache + use.workspace;
     return use;
   }
 
  private:
-  void add(const Stream* stream) {
+  // One worker a thread as long as there are sequences; the threads of a few long ones work together.
+  void score_on_cpu(SequenceSource& next, ScoreSink& done) {
+    Replay source(next, static_cast<std::size_t>(info_.threads));
+    const std::size_t workers = std::max<std::size_t>(source.seen(), 1);
+    const int team = std::max(1, info_.threads / static_cast<int>(workers));
+    score_packed(source, done, {workers, chunk_rows_, info_.vocabulary}, [&](std::size_t) {
+      return std::make_unique<Tracked>(*this,
+                                       std::make_unique<RwkvStream>(*copies_.front(), team, most_slots_));
+    });
+  }
+
+  // Every card takes as many sequences as it has slots, but of a few no more than its share.
+  void score_on_cards(SequenceSource& next, ScoreSink& done) {
+    std::size_t workers = copies_.size() * kStreamsPerCard;
+    Replay source(next, workers * most_slots_);
+    const std::size_t seen = std::max<std::size_t>(source.seen(), 1);
+    workers = std::min(workers, seen);
+    const std::size_t slots = std::min(most_slots_, (seen + workers - 1) / workers);
+    const PackOptions options{workers, chunk_rows_, info_.vocabulary, true};
+    score_packed(source, done, options, [&](std::size_t worker) {
+      return std::make_unique<Tracked>(*this, open_stream(*copies_[worker % copies_.size()], slots));
+    });
+  }
+
+  // With fewer slots where their states do not fit.
+  static std::unique_ptr<RwkvStream> open_stream(const RwkvParts& parts, std::size_t slots) {
+    for (;; slots = (slots + 1) / 2) {
+      try {
+        return std::make_unique<RwkvStream>(parts, 1, slots);
+      } catch (const OutOfDeviceMemory&) {
+        if (slots == 1) throw;
+      }
+    }
+  }
+
+  void add(const RwkvStream* stream) {
     const std::lock_guard lock(mutex_);
     streams_.push_back(stream);
   }
-  void remove(const Stream* stream) {
+  void remove(const RwkvStream* stream) {
     const std::lock_guard lock(mutex_);
     std::erase(streams_, stream);
   }
@@ -221,7 +146,8 @@ class RwkvModel final : public LanguageModel {
   // A stream that stands in the model's memory account while it lives.
   class Tracked final : public ChunkRunner {
    public:
-    Tracked(RwkvModel& model, std::unique_ptr<Stream> stream) : model_(model), stream_(std::move(stream)) {
+    Tracked(RwkvModel& model, std::unique_ptr<RwkvStream> stream)
+        : model_(model), stream_(std::move(stream)) {
       model_.add(stream_.get());
     }
     ~Tracked() override { model_.remove(stream_.get()); }
@@ -236,29 +162,28 @@ class RwkvModel final : public LanguageModel {
 
    private:
     RwkvModel& model_;
-    std::unique_ptr<Stream> stream_;
+    std::unique_ptr<RwkvStream> stream_;
   };
 
   class StreamBatch final : public StatefulBatch {
    public:
     StreamBatch(RwkvModel& model, std::size_t n)
-        : model_(model), stream_(model.parts_, model.info_.threads, n) {
+        : model_(model), stream_(*model.copies_.front(), model.info_.threads, n) {
       for (std::size_t i = 0; i < n; ++i) stream_.reset(i);
       model_.add(&stream_);
     }
     ~StreamBatch() override { model_.remove(&stream_); }
     LogitRows step(std::span<const Token> tokens) override {
-      if (tokens.size() != stream_.slots()) {
-        throw std::invalid_argument(
-            fmt::format("a batch of {} sequences was given {} tokens", stream_.slots(), tokens.size()));
-      }
-      for (const Token token : tokens) {
-        if (token < 0 || static_cast<std::size_t>(token) >= model_.parts_.shape.vocabulary) {
-          throw std::invalid_argument(fmt::format("token {} lies outside the model's vocabulary of {}", token,
-                                                  model_.parts_.shape.vocabulary));
-        }
-      }
+      check(tokens);
       return stream_.step(tokens);
+    }
+    void step_best(std::span<const Token> tokens, std::span<TokenScore> best) override {
+      check(tokens);
+      if (best.size() != tokens.size()) {
+        throw std::invalid_argument(
+            fmt::format("{} results were asked of {} sequences", best.size(), tokens.size()));
+      }
+      stream_.step_best(tokens, best);
     }
     void reset(std::size_t i) override { stream_.reset(i); }
     void copy(std::size_t from, std::size_t to) override { stream_.copy(from, to); }
@@ -266,19 +191,33 @@ class RwkvModel final : public LanguageModel {
     std::vector<float> state(std::size_t i) const override { return stream_.official_state(i); }
 
    private:
+    void check(std::span<const Token> tokens) const {
+      if (tokens.size() != stream_.slots()) {
+        throw std::invalid_argument(
+            fmt::format("a batch of {} sequences was given {} tokens", stream_.slots(), tokens.size()));
+      }
+      for (const Token token : tokens) {
+        if (token < 0 || static_cast<std::size_t>(token) >= model_.info_.vocabulary) {
+          throw std::invalid_argument(fmt::format("token {} lies outside the model's vocabulary of {}", token,
+                                                  model_.info_.vocabulary));
+        }
+      }
+    }
+
     RwkvModel& model_;
-    Stream stream_;
+    RwkvStream stream_;
   };
 
-  Parts parts_;
+  std::vector<std::unique_ptr<RwkvParts>> copies_;  // one a device; all compute alike
   std::unique_ptr<Tokenizer> tokenizer_;
   ModelInfo info_;
-  std::size_t chunk_rows_;
+  std::size_t chunk_rows_, most_slots_;
   mutable std::mutex mutex_;
-  std::vector<const Stream*> streams_;
+  std::vector<const RwkvStream*> streams_;
 };
 
 // The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.
+// Random weights are exact in bf16.
 std::string stored_mode(const Checkpoint& official) {
   std::map<Encoding, std::uint64_t> elements;
   for (const StoredTensor& tensor : official.tensors) {
@@ -288,7 +227,9 @@ std::string stored_mode(const Checkpoint& official) {
   for (const auto& [encoding, count] : elements) {
     if (count > elements[most]) most = encoding;
   }
-  return most == Encoding::bf16 ? "bf16" : most == Encoding::f16 ? "f16" : "f32";
+  return most == Encoding::bf16 || most == Encoding::generated ? "bf16"
+         : most == Encoding::f16                               ? "f16"
+                                                               : "f32";
 }
 
 void check_computable(const RwkvShape& s) {
@@ -303,47 +244,91 @@ void check_computable(const RwkvShape& s) {
   if (s.version == RwkvVersion::v6) multiple("the rank of the token-shift LoRA", s.mix_rank);
 }
 
+std::unique_ptr<RwkvParts> load_parts(const Checkpoint& official, const RwkvShape& shape, NumericMode mode,
+                                      std::unique_ptr<Backend> backend) {
+  auto p = std::make_unique<RwkvParts>();
+  p->shape = shape;
+  p->mode = mode;
+  p->backend = std::move(backend);
+  const RwkvLoader loader(official, p->shape, *p->backend, mode);
+  p->embedding = p->backend->table(official.at("emb.weight"));
+  p->ln0 = loader.norm("blocks.0.ln0");
+  p->ln_out = loader.norm("ln_out");
+  p->net = load_net(loader);
+  p->head = loader.matrix("head.weight");
+  p->initial.assign(p->state_floats(), 0.0f);
+  for (std::size_t i = 0; i < shape.layers; ++i) {
+    p->net->initial_state(i, {p->initial.data() + i * p->net->state_floats(), p->net->state_floats()});
+  }
+  return p;
+}
+
+// All devices read the file at once: what one has read lies in the page cache for the others.
+std::vector<std::unique_ptr<RwkvParts>> load_copies(const Checkpoint& official, const RwkvShape& shape,
+                                                    NumericMode mode,
+                                                    std::vector<std::unique_ptr<Backend>> backends) {
+  std::vector<std::future<std::unique_ptr<RwkvParts>>> loading;
+  for (std::size_t i = 1; i < backends.size(); ++i) {
+    loading.push_back(std::async(std::launch::async, load_parts, std::cref(official), std::cref(shape), mode,
+                                 std::move(backends[i])));
+  }
+  std::vector<std::unique_ptr<RwkvParts>> copies;
+  copies.push_back(load_parts(official, shape, mode, std::move(backends.front())));
+  for (auto& copy : loading) copies.push_back(copy.get());
+  return copies;
+}
+
 }  // namespace
+
+std::string rwkv_mode(const Checkpoint& official, const Backend& backend, const std::string& word) {
+  const std::string mode = word == "auto" ? backend.usual_mode(stored_mode(official)) : word;
+  if (const std::string why = backend.refusal(numeric_mode(mode)); !why.empty()) {
+    throw std::invalid_argument(fmt::format("mode '{}' on {}: {}", mode, backend.device(), why));
+  }
+  return mode;
+}
+
+void check_rwkv(const Checkpoint& official, const Backend& backend, const std::string& word) {
+  const RwkvShape shape = rwkv_shape(official);
+  check_computable(shape);
+  check_fits(official, shape, numeric_mode(rwkv_mode(official, backend, word)), backend);
+}
+
+std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique_ptr<Tokenizer> tokenizer,
+                                         std::vector<std::unique_ptr<Backend>> backends,
+                                         const std::string& word, const ModelOptions& options,
+                                         ModelInfo info) {
+  for (const auto& backend : backends) check_rwkv(official, *backend, word);
+  const RwkvShape shape = rwkv_shape(official);
+  info.format = rwkv_mode(official, *backends.front(), word);
+  const NumericMode mode = numeric_mode(info.format);
+  info.family = name(shape.version);
+  info.tokenizer = tokenizer->name();
+  info.tokenizer_digest = tokenizer->digest();
+  info.weight_format = name(mode.weights);
+  info.activation_format = name(mode.activations);
+  info.device = device_name(backends);
+  info.kernels = backends.front()->kernels();
+  info.threads = options.threads > 0 ? options.threads : usable_threads();
+  info.numerics_version = kNumericsVersion;
+  info.parameters = parameter_count(official);
+  info.layers = shape.layers;
+  info.width = shape.width;
+  info.vocabulary = shape.vocabulary;
+  info.start_token = tokenizer->start_token().value_or(0);
+  auto copies = load_copies(official, shape, mode, std::move(backends));
+  if (copies.front()->accelerator()) info.threads = static_cast<int>(copies.size() * kStreamsPerCard);
+  info.state_bytes = copies.front()->state_floats() * sizeof(float);
+  return std::make_unique<RwkvModel>(std::move(copies), std::move(tokenizer), std::move(info),
+                                     options.chunk_rows);
+}
 
 std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique_ptr<Tokenizer> tokenizer,
                                          std::unique_ptr<Backend> backend, const std::string& word,
                                          const ModelOptions& options, ModelInfo info) {
-  Parts p;
-  p.shape = rwkv_shape(official);
-  check_computable(p.shape);
-  info.format = word == "auto" ? stored_mode(official) : word;
-  p.mode = numeric_mode(info.format);
-  p.backend = std::move(backend);
-  if (const std::string why = p.backend->refusal(p.mode); !why.empty()) {
-    throw std::invalid_argument(fmt::format("mode '{}' on {}: {}", info.format, p.backend->device(), why));
-  }
-  const RwkvLoader loader(official, p.shape, *p.backend, p.mode);
-  p.embedding = p.backend->table(official.at("emb.weight"));
-  p.ln0 = loader.norm("blocks.0.ln0");
-  p.ln_out = loader.norm("ln_out");
-  p.net = load_net(loader);
-  p.head = loader.matrix("head.weight");
-  p.initial.assign(p.state_floats(), 0.0f);
-  for (std::size_t i = 0; i < p.shape.layers; ++i) {
-    p.net->initial_state(i, {p.initial.data() + i * p.net->state_floats(), p.net->state_floats()});
-  }
-
-  info.family = name(p.shape.version);
-  info.tokenizer = tokenizer->name();
-  info.tokenizer_digest = tokenizer->digest();
-  info.weight_format = name(p.mode.weights);
-  info.activation_format = name(p.mode.activations);
-  info.device = p.backend->device();
-  info.kernels = p.backend->kernels();
-  info.threads = options.threads > 0 ? options.threads : usable_threads();
-  info.numerics_version = kNumericsVersion;
-  info.parameters = parameter_count(official);
-  info.layers = p.shape.layers;
-  info.width = p.shape.width;
-  info.vocabulary = p.shape.vocabulary;
-  info.state_bytes = p.state_floats() * sizeof(float);
-  info.start_token = tokenizer->start_token().value_or(0);
-  return std::make_unique<RwkvModel>(std::move(p), std::move(tokenizer), std::move(info), options.chunk_rows);
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(std::move(backend));
+  return load_rwkv(official, std::move(tokenizer), std::move(backends), word, options, std::move(info));
 }
 
 }  // namespace deciban

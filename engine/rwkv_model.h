@@ -28,6 +28,18 @@ DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
                                                      const std::string& mode, const ModelOptions& options,
                                                      ModelInfo info);
 
+// The same on several devices of one kind: a copy of the weights and a worker each, sequences from one
+// source.
+DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
+                                                     std::unique_ptr<Tokenizer> tokenizer,
+                                                     std::vector<std::unique_ptr<Backend>> backends,
+                                                     const std::string& mode, const ModelOptions& options,
+                                                     ModelInfo info);
+
+// Throws what load_rwkv() would throw before it reads the weights: a shape or a mode that is not computed, a
+// device whose memory they do not fit into.
+DECIBAN_API void check_rwkv(const Checkpoint& official, const Backend& backend, const std::string& mode);
+
 // Raised whenever any log-probability of the engine may change; part of every record's key.
 inline constexpr int kNumericsVersion = 1;
 

@@ -58,6 +58,9 @@ class CpuBackend final : public Backend {
     if (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::bf16) {
       return "int8 weights with bf16 activations need a CUDA device";
     }
+    if (mode.weights == WeightFormat::f8 || mode.activations == ActivationFormat::f8) {
+      return "fp8 needs a CUDA device";
+    }
     return {};
   }
 

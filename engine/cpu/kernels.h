@@ -145,6 +145,7 @@ inline std::size_t panel_bytes(WeightFormat format, std::size_t inputs, std::siz
     case WeightFormat::i8:
       return (inputs + 3) / 4 * panel * 4 + panel * 8;
     case WeightFormat::bf16:
+    case WeightFormat::f8:  // refused before
       break;
   }
   return (inputs + 1) / 2 * panel * 4;
