@@ -22,7 +22,9 @@ constexpr std::size_t kUsualRows = 1024;
 
 }  // namespace
 
-BlasLt::BlasLt(bool deterministic) : deterministic_(deterministic) { check(cublasLtCreate(&handle_), "cublasLtCreate"); }
+BlasLt::BlasLt(bool deterministic) : deterministic_(deterministic) {
+  check(cublasLtCreate(&handle_), "cublasLtCreate");
+}
 BlasLt::~BlasLt() { cublasLtDestroy(handle_); }
 
 // Row-major rows are columns to cuBLAS: p^T = (W^T)^T x^T.
@@ -78,9 +80,10 @@ void BlasLt::product(const NarrowProduct& product, const Tensor& p, void* worksp
     known = algorithms_.emplace(key, result.algo).first;
   }
   const float one = 1, zero = 0;
-  check(cublasLtMatmul(handle_, operation.value, &one, product.weights, a.value, product.x.data, b.value, &zero,
-                       p.data, d.value, p.data, d.value, &known->second, workspace, workspace_bytes, stream),
-        "cublasLtMatmul");
+  check(
+      cublasLtMatmul(handle_, operation.value, &one, product.weights, a.value, product.x.data, b.value, &zero,
+                     p.data, d.value, p.data, d.value, &known->second, workspace, workspace_bytes, stream),
+      "cublasLtMatmul");
 }
 
 }  // namespace deciban::cuda

@@ -65,7 +65,9 @@ class CudaOps final : public Ops {
   }
   std::size_t mark() override { return arena_.mark(); }
   void release(std::size_t mark) override { arena_.release(mark); }
-  std::uint64_t workspace_bytes() const override { return arena_.bytes() + layouts_.bytes() + tokens_.bytes(); }
+  std::uint64_t workspace_bytes() const override {
+    return arena_.bytes() + layouts_.bytes() + tokens_.bytes();
+  }
   Tensor::Type inner_type(ActivationFormat format) const override {
     // f16 has three bits more than bf16, and what passes here is far from its ends.
     return narrow(product_type(format)) ? Tensor::Type::f16 : Tensor::Type::f32;
@@ -135,7 +137,8 @@ class CudaOps final : public Ops {
     for (std::size_t i = 0; all && i < rows.size(); ++i) all = rows[i] == i;
     // The identity is made once and kept, so that a recorded step copies nothing from the host.
     chosen = all ? layouts_.identity(rows.size()) : chosen;
-    if (!all) DECIBAN_CUDA(cudaMemcpyAsync(chosen, rows.data(), rows.size_bytes(), cudaMemcpyHostToDevice, stream_));
+    if (!all)
+      DECIBAN_CUDA(cudaMemcpyAsync(chosen, rows.data(), rows.size_bytes(), cudaMemcpyHostToDevice, stream_));
     cuda::norm_rows(x, chosen, norm, out, stream_);
   }
   void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
@@ -152,8 +155,8 @@ class CudaOps final : public Ops {
       tokens_ = DeviceBuffer(round_up(tokens.size_bytes(), 1 << 16), "tokens");
       ++addresses_;
     }
-    DECIBAN_CUDA(cudaMemcpyAsync(tokens_.data(), tokens.data(), tokens.size_bytes(), cudaMemcpyHostToDevice,
-                                 stream_));
+    DECIBAN_CUDA(
+        cudaMemcpyAsync(tokens_.data(), tokens.data(), tokens.size_bytes(), cudaMemcpyHostToDevice, stream_));
   }
   bool hopper() const { return has_gemm90(device_.major, device_.minor); }
   // A product of 16-bit operands as kernels take it; i8 weights are widened into the arena.
@@ -285,9 +288,11 @@ void CudaOps::narrow_products(std::span<const Product> group) {
   for (const Product& p : group) {
     const std::size_t mark = arena_.mark();
     const NarrowProduct n = narrowed(p);
-    if (blas_workspace_.bytes() == 0) blas_workspace_ = DeviceBuffer(BlasLt::kWorkspace, "cuBLASLt's workspace");
-    const bool plain = p.epilogue.act == Epilogue::Act::none && p.epilogue.bias == nullptr && n.scales == nullptr &&
-                       p.epilogue.combine == Epilogue::Combine::store && p.y.type == Tensor::Type::f32;
+    if (blas_workspace_.bytes() == 0)
+      blas_workspace_ = DeviceBuffer(BlasLt::kWorkspace, "cuBLASLt's workspace");
+    const bool plain = p.epilogue.act == Epilogue::Act::none && p.epilogue.bias == nullptr &&
+                       n.scales == nullptr && p.epilogue.combine == Epilogue::Combine::store &&
+                       p.y.type == Tensor::Type::f32;
     const Tensor out = plain ? p.y : allocate(p.y.rows, p.y.columns, Tensor::Type::f32);
     blas_.product(n, out, blas_workspace_.data(), blas_workspace_.bytes(), stream_);
     if (!plain) apply_epilogue(out, n.scales, p.y, p.epilogue, stream_);
@@ -303,11 +308,13 @@ void CudaOps::score_head(const Weight& weight, const Tensor& x, std::span<const 
   if (x.rows == 0) return;
   const std::size_t mark = arena_.mark();
   auto* wanted = reinterpret_cast<Token*>(arena_.allocate(targets.size_bytes()));
-  DECIBAN_CUDA(cudaMemcpyAsync(wanted, targets.data(), targets.size_bytes(), cudaMemcpyHostToDevice, stream_));
+  DECIBAN_CUDA(
+      cudaMemcpyAsync(wanted, targets.data(), targets.size_bytes(), cudaMemcpyHostToDevice, stream_));
   auto* target_logits = reinterpret_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
   auto* results = reinterpret_cast<TokenScore*>(arena_.allocate(x.rows * sizeof(TokenScore)));
   const bool fused = narrow(x.type) && hopper();
-  const std::size_t columns = fused ? kHeadTile : kLogitTileColumns, tiles = (w.rows() + columns - 1) / columns;
+  const std::size_t columns = fused ? kHeadTile : kLogitTileColumns,
+                    tiles = (w.rows() + columns - 1) / columns;
   auto* partials = reinterpret_cast<HeadPartial*>(arena_.allocate(x.rows * tiles * sizeof(HeadPartial)));
   if (fused) {
     head90(narrowed({&weight, x, {}, {}}), wanted, partials, target_logits, device_.multiprocessors, stream_);
@@ -333,8 +340,8 @@ void CudaOps::score_head(const Weight& weight, const Tensor& x, std::span<const 
           n.x = part;
           blas_.product(n, out, blas_workspace_.data(), blas_workspace_.bytes(), stream_);
         } else {
-          product_f32(weights + tile * columns * stride, out.columns, w.columns(), stride, nullptr, part, out, {},
-                      stream_);
+          product_f32(weights + tile * columns * stride, out.columns, w.columns(), stride, nullptr, part, out,
+                      {}, stream_);
         }
         score_logits(out, w.scales(), tile * columns, wanted + first, partials + first * tiles, tile, tiles,
                      target_logits + first, stream_);
@@ -342,15 +349,16 @@ void CudaOps::score_head(const Weight& weight, const Tensor& x, std::span<const 
     }
   }
   combine_scores(partials, x.rows, tiles, wanted, target_logits, results, stream_);
-  DECIBAN_CUDA(cudaMemcpyAsync(scores.data(), results, x.rows * sizeof(TokenScore), cudaMemcpyDeviceToHost,
-                               stream_));
+  DECIBAN_CUDA(
+      cudaMemcpyAsync(scores.data(), results, x.rows * sizeof(TokenScore), cudaMemcpyDeviceToHost, stream_));
   arena_.release(mark);
   wait();
 }
 
 void CudaOps::row_best(const Tensor& logits, std::span<TokenScore> scores) {
   use();
-  const std::size_t mark = arena_.mark(), tiles = (logits.columns + kLogitTileColumns - 1) / kLogitTileColumns;
+  const std::size_t mark = arena_.mark(),
+                    tiles = (logits.columns + kLogitTileColumns - 1) / kLogitTileColumns;
   auto* partials = reinterpret_cast<HeadPartial*>(arena_.allocate(logits.rows * tiles * sizeof(HeadPartial)));
   auto* results = reinterpret_cast<TokenScore*>(arena_.allocate(logits.rows * sizeof(TokenScore)));
   for (std::size_t tile = 0; tile < tiles; ++tile) {
@@ -360,8 +368,8 @@ void CudaOps::row_best(const Tensor& logits, std::span<TokenScore> scores) {
     score_logits(part, nullptr, tile * kLogitTileColumns, nullptr, partials, tile, tiles, nullptr, stream_);
   }
   combine_scores(partials, logits.rows, tiles, nullptr, nullptr, results, stream_);
-  DECIBAN_CUDA(cudaMemcpyAsync(scores.data(), results, logits.rows * sizeof(TokenScore), cudaMemcpyDeviceToHost,
-                               stream_));
+  DECIBAN_CUDA(cudaMemcpyAsync(scores.data(), results, logits.rows * sizeof(TokenScore),
+                               cudaMemcpyDeviceToHost, stream_));
   arena_.release(mark);
   wait();
 }

@@ -49,7 +49,8 @@ __device__ inline void unpack(uint4 raw, float (&out)[4], const float*) {
 __device__ inline void unpack(uint4 raw, float (&out)[16], const std::int8_t*) {
   const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
 #pragma unroll
-  for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(static_cast<std::int8_t>(words[i / 4] >> (i % 4 * 8)));
+  for (int i = 0; i < 16; ++i)
+    out[i] = static_cast<float>(static_cast<std::int8_t>(words[i / 4] >> (i % 4 * 8)));
 }
 
 template <int kCount, typename X>

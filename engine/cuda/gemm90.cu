@@ -1,5 +1,3 @@
-#include "engine/cuda/gemm90.h"
-
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
@@ -7,23 +5,26 @@
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/gemm90.h"
 #include "engine/cuda/wgmma.cuh"
 
 namespace deciban::cuda {
 namespace {
 
-// A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply, 64
-// rows each.  Blocks stay and take one tile after the other.
+// A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply,
+// 64 rows each.  Blocks stay and take one tile after the other.
 constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384;
 constexpr int kMostProducts = 8;
 constexpr int kGroupRows = 16;  // tiles in a column of neighbours, whose operands stay in the L2 cache
 
 template <int kColumns>
-constexpr int kStages = kColumns == 256 ? 4 : kColumns == 128 ? 6 : 8;
+constexpr int kStages = kColumns == 256   ? 4
+                        : kColumns == 128 ? 6
+                                          : 8;
 template <int kColumns>
 constexpr int kStageBytes = (kTileRows + kColumns) * kTileInputs * 2;
 template <int kColumns>
-constexpr int kSharedBytes = kStages<kColumns> * kStageBytes<kColumns> + 1024 + 256;
+constexpr int kSharedBytes = kStages<kColumns>* kStageBytes<kColumns> + 1024 + 256;
 
 struct Problem {
   CUtensorMap x, w;
@@ -67,7 +68,8 @@ __device__ inline void barrier_wait(std::uint64_t* b, int parity) {
 }
 __device__ inline void copy_tile(void* to, const CUtensorMap* map, int column, int row, std::uint64_t* b) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3}], "
       "[%4];" ::"r"(shared_address(to)),
       "l"(map), "r"(column), "r"(row), "r"(shared_address(b))
       : "memory");
@@ -131,7 +133,8 @@ __device__ void score_tile(const Problems& all, const Problem& p, const float (&
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int c = column + 8 * j + 2 * quad + e;
-        const float logit = d[4 * j + 2 * half + e] * (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
+        const float logit = d[4 * j + 2 * half + e] *
+                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
         if (c < p.columns && logit > top) {
           top = logit;
           best = c;
@@ -151,7 +154,8 @@ __device__ void score_tile(const Problems& all, const Problem& p, const float (&
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         const int c = column + 8 * j + 2 * quad + e;
-        const float logit = d[4 * j + 2 * half + e] * (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
+        const float logit = d[4 * j + 2 * half + e] *
+                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
         if (c < p.columns) sum += __expf(logit - top);
       }
     }
@@ -219,7 +223,8 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
         const std::uint64_t a = operand(x), b = operand(w);
         asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
-        for (int i = 0; i < kTileInputs / 16; ++i) Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
+        for (int i = 0; i < kTileInputs / 16; ++i)
+          Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
         asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
         if (before >= 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + before);
         before = stage;
@@ -258,8 +263,8 @@ CUtensorMap tile_map(Tensor::Type type, const void* data, std::size_t rows, std:
   const cuuint64_t sizes[2] = {columns, rows}, strides[1] = {stride * 2};
   const cuuint32_t box[2] = {kTileInputs, static_cast<cuuint32_t>(height)}, steps[2] = {1, 1};
   const CUresult result = encoder()(
-      &map, type == Tensor::Type::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2,
-      const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+      &map, type == Tensor::Type::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+      2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
       CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) throw std::runtime_error("CUDA: cuTensorMapEncodeTiled failed");
   return map;
@@ -268,7 +273,8 @@ CUtensorMap tile_map(Tensor::Type type, const void* data, std::size_t rows, std:
 Problem problem(const NarrowProduct& product, int columns) {
   Problem p{};
   p.x = tile_map(product.type, product.x.data, product.x.rows, product.inputs, product.x.stride, kTileRows);
-  p.w = tile_map(product.type, product.weights, product.outputs, product.inputs, product.weight_stride, columns);
+  p.w = tile_map(product.type, product.weights, product.outputs, product.inputs, product.weight_stride,
+                 columns);
   p.finish = finish(product.epilogue, product.y, product.scales);
   p.rows = static_cast<int>(product.x.rows);
   p.columns = static_cast<int>(product.outputs);
@@ -281,8 +287,8 @@ Problem problem(const NarrowProduct& product, int columns) {
 template <typename T, int kColumns, bool kHead>
 void launch(const Problems& all, int multiprocessors, cudaStream_t stream) {
   const auto kernel = gemm90_kernel<T, kColumns, kHead>;
-  DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    kSharedBytes<kColumns>));
+  DECIBAN_CUDA(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>));
   kernel<<<static_cast<unsigned>(std::min(all.tiles, multiprocessors)), kThreads, kSharedBytes<kColumns>,
            stream>>>(all);
   DECIBAN_LAUNCHED("gemm90");
@@ -307,7 +313,8 @@ int tile_columns(const NarrowProduct& product, int multiprocessors) {
   const std::size_t tile_rows = (product.x.rows + kTileRows - 1) / kTileRows;
   for (const int columns : {256, 128, 64}) {
     if (product.outputs < static_cast<std::size_t>(columns) * 3 / 4) continue;
-    if (tile_rows * ((product.outputs + columns - 1) / columns) >= static_cast<std::size_t>(multiprocessors)) {
+    if (tile_rows * ((product.outputs + columns - 1) / columns) >=
+        static_cast<std::size_t>(multiprocessors)) {
       return columns;
     }
   }
@@ -325,7 +332,8 @@ void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStrea
       if (tile_columns(product, multiprocessors) == columns) same.push_back(product);
     }
     for (std::size_t first = 0; first < same.size(); first += kMostProducts) {
-      const std::span part = std::span(same).subspan(first, std::min<std::size_t>(kMostProducts, same.size() - first));
+      const std::span part =
+          std::span(same).subspan(first, std::min<std::size_t>(kMostProducts, same.size() - first));
       switch (columns) {
         case 256:
           run<256>(part, multiprocessors, stream);

@@ -1,4 +1,5 @@
-// Matrix products of 16-bit operands on Hopper: own kernels with the epilogue, or the head's log-sum-exp, fused.
+// Matrix products of 16-bit operands on Hopper: own kernels with the epilogue, or the head's log-sum-exp,
+// fused.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -24,8 +25,8 @@ struct NarrowProduct {
 // Whether the device and the build have these kernels.
 bool has_gemm90(int major, int minor);
 
-// Independent products of one type, computed together; any shapes.  Every element is summed over the inputs in
-// one fixed order whatever the rows.
+// Independent products of one type, computed together; any shapes.  Every element is summed over the inputs
+// in one fixed order whatever the rows.
 void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream);
 
 // One row's log-sum-exp over a tile of columns.

@@ -21,8 +21,8 @@ double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 void check(cudaError_t result, const char* call) {
   if (result == cudaSuccess) return;
   cudaGetLastError();  // not to be met again by the next call
-  const std::string text = fmt::format("CUDA: {}: {} ({})", call, cudaGetErrorString(result),
-                                       cudaGetErrorName(result));
+  const std::string text =
+      fmt::format("CUDA: {}: {} ({})", call, cudaGetErrorString(result), cudaGetErrorName(result));
   if (result == cudaErrorMemoryAllocation) throw OutOfDeviceMemory(text);
   throw std::runtime_error(text);
 }
@@ -41,8 +41,8 @@ DeviceBuffer::DeviceBuffer(std::size_t bytes, const char* purpose) : bytes_(byte
   cudaGetLastError();
   std::size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
-  throw OutOfDeviceMemory(fmt::format("device {} has {:.0f} MiB free, too little for {:.0f} MiB of {}", device_,
-                                      mib(free), mib(bytes), purpose));
+  throw OutOfDeviceMemory(fmt::format("device {} has {:.0f} MiB free, too little for {:.0f} MiB of {}",
+                                      device_, mib(free), mib(bytes), purpose));
 }
 
 DeviceBuffer::~DeviceBuffer() {

@@ -21,7 +21,8 @@ class CudaBackend final : public Backend {
       : device_(device), bytes_(std::make_shared<std::atomic<std::uint64_t>>(0)) {}
   std::string device() const override { return fmt::format("cuda:{}", device_.index); }
   std::string kernels() const override {
-    return fmt::format("sm_{}{}{}", device_.major, device_.minor, device_.deterministic ? " deterministic" : "");
+    return fmt::format("sm_{}{}{}", device_.major, device_.minor,
+                       device_.deterministic ? " deterministic" : "");
   }
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
     use();
@@ -38,8 +39,12 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Ops> open(int) override { return cuda_ops(device_); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
   std::string refusal(NumericMode mode) const override {
+    if (mode.weights == WeightFormat::f8) return "fp8 is not computed yet";
     if (mode.activations == ActivationFormat::i8) return "int8 activations are computed on the CPU alone";
     return {};
+  }
+  std::string usual_mode(const std::string& stored) const override {
+    return stored == "bf16" || stored == "f16" ? stored + "a" : stored;
   }
   std::size_t activation_budget() const override { return std::size_t{3} << 30; }
   std::size_t state_budget() const override { return std::size_t{4} << 30; }
@@ -69,7 +74,8 @@ void say(char* error, std::size_t size, const std::string& text) {
 
 extern "C" {
 
-DECIBAN_API int deciban_cuda_devices(deciban_cuda_device* out, int most, char* error, std::size_t error_size) {
+DECIBAN_API int deciban_cuda_devices(deciban_cuda_device* out, int most, char* error,
+                                     std::size_t error_size) {
   int count = 0;
   const cudaError_t result = cudaGetDeviceCount(&count);
   if (result == cudaErrorNoDevice) return 0;
@@ -99,13 +105,13 @@ DECIBAN_API int deciban_cuda_devices(deciban_cuda_device* out, int most, char* e
   return count;
 }
 
-DECIBAN_API deciban::Backend* deciban_cuda_open(const char* build_id, int device, bool deterministic, char* error,
-                                                std::size_t error_size) {
+DECIBAN_API deciban::Backend* deciban_cuda_open(const char* build_id, int device, bool deterministic,
+                                                char* error, std::size_t error_size) {
   using namespace deciban::cuda;
   try {
-    if (std::strcmp(build_id, DECIBAN_VERSION_LONG) != 0) {
+    if (std::strcmp(build_id, DECIBAN_BUILD_ID) != 0) {
       say(error, error_size,
-          fmt::format("the CUDA module is of build {}, the engine of {}", DECIBAN_VERSION_LONG, build_id));
+          fmt::format("the CUDA module is of build {}, the engine of {}", DECIBAN_BUILD_ID, build_id));
       return nullptr;
     }
     DECIBAN_CUDA(cudaSetDevice(device));

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -69,10 +67,10 @@ void fill(const StoredTensor& tensor, std::size_t first, std::size_t count, std:
 }
 
 [[noreturn]] void refuse(const StoredTensor& tensor, WeightFormat format) {
-  throw std::runtime_error(
-      fmt::format("tensor '{}' holds a value that is not finite, or too large for {}: the file is damaged, its "
-                  "training diverged, or another mode is needed",
-                  tensor.name, name(format)));
+  // nvcc cannot compile fmt 9.
+  throw std::runtime_error("tensor '" + tensor.name +
+                           "' holds a value that is not finite, or too large for " + name(format) +
+                           ": the file is damaged, its training diverged, or another mode is needed");
 }
 
 }  // namespace
@@ -81,8 +79,8 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                        std::shared_ptr<std::atomic<std::uint64_t>> total)
     : mode_(mode), total_(std::move(total)) {
   if (tensor.shape.size() != 2) {
-    throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions, a matrix has 2", tensor.name,
-                                         tensor.shape.size()));
+    throw std::runtime_error("tensor '" + tensor.name + "' has " + std::to_string(tensor.shape.size()) +
+                             " dimensions, a matrix has 2");
   }
   outputs_ = tensor.shape[0];
   inputs_ = tensor.shape[1];
@@ -121,6 +119,8 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                                                         reinterpret_cast<std::int8_t*>(out), stride_,
                                                         scales_.as<float>() + row, flag.as<int>());
         break;
+      case WeightFormat::f8:
+        throw std::logic_error("f8 weights are not made here");
     }
     DECIBAN_LAUNCHED("conversion");
     tensor.release(row * inputs_, count * inputs_);
@@ -141,8 +141,8 @@ CudaVector::CudaVector(std::span<const float> values)
 
 CudaTable::CudaTable(const StoredTensor& tensor, std::shared_ptr<std::atomic<std::uint64_t>> total)
     : type_(tensor.encoding == Encoding::bf16 || tensor.encoding == Encoding::generated ? Tensor::Type::bf16
-            : tensor.encoding == Encoding::f16                                           ? Tensor::Type::f16
-                                                                                         : Tensor::Type::f32),
+            : tensor.encoding == Encoding::f16                                          ? Tensor::Type::f16
+                                                                                        : Tensor::Type::f32),
       rows_(tensor.shape.at(0)),
       columns_(tensor.shape.at(1)),
       total_(std::move(total)) {

@@ -13,8 +13,7 @@ class CudaWeight final : public Weight {
  public:
   // Uploads (or, for generated tensors, makes on the device) and converts.  Throws for values that are not
   // finite in the format.
-  CudaWeight(const StoredTensor& tensor, NumericMode mode,
-             std::shared_ptr<std::atomic<std::uint64_t>> total);
+  CudaWeight(const StoredTensor& tensor, NumericMode mode, std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CudaWeight() override;
   std::size_t rows() const override { return outputs_; }
   std::size_t columns() const override { return inputs_; }

@@ -81,6 +81,8 @@ void widen(const CudaWeight& w, Out* out, std::size_t out_stride, cudaStream_t s
     case WeightFormat::i8:
       go(static_cast<const std::int8_t*>(w.data()));
       break;
+    case WeightFormat::f8:
+      throw std::logic_error("f8 weights are never widened");
   }
   DECIBAN_LAUNCHED("widen");
 }

@@ -1,4 +1,5 @@
-// Matrix products other than Hopper's own kernels: few rows (reading weights is all), exact f32, and cuBLASLt.
+// Matrix products other than Hopper's own kernels: few rows (reading weights is all), exact f32, and
+// cuBLASLt.
 #pragma once
 
 #include <cublasLt.h>
@@ -38,8 +39,8 @@ void widen_bf16(const CudaWeight& w, void* out, std::size_t out_stride, cudaStre
 void apply_epilogue(const Tensor& p, const float* scales, const Tensor& y, const Epilogue& epilogue,
                     cudaStream_t stream);
 
-// Log-sum-exp over a tile of finished logits: columns [first, first + logits.columns) of the vocabulary, as one
-// partial a row (partials[row][tile of tiles]).
+// Log-sum-exp over a tile of finished logits: columns [first, first + logits.columns) of the vocabulary, as
+// one partial a row (partials[row][tile of tiles]).
 void score_logits(const Tensor& logits, const float* scales, std::size_t first, const Token* targets,
                   HeadPartial* partials, std::size_t tile, std::size_t tiles, float* target_logits,
                   cudaStream_t stream);

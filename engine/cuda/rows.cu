@@ -132,9 +132,9 @@ __global__ void norm_mix_kernel(const __grid_constant__ MixArgs a) {
                         before[j].w - h[j].w};
       for (int i = 0; i < a.mixes; ++i) {
         const float4 m = load4(a.mix[i] + c);
-        store4(a.out[i], row, c,
-               {fmaf(d.x, m.x, h[j].x), fmaf(d.y, m.y, h[j].y), fmaf(d.z, m.z, h[j].z),
-                fmaf(d.w, m.w, h[j].w)});
+        store4(
+            a.out[i], row, c,
+            {fmaf(d.x, m.x, h[j].x), fmaf(d.y, m.y, h[j].y), fmaf(d.z, m.z, h[j].z), fmaf(d.w, m.w, h[j].w)});
       }
       if (a.h.data != nullptr) store4(a.h, row, c, h[j]);
       if (a.h_prev.data != nullptr) store4(a.h_prev, row, c, before[j]);
@@ -178,8 +178,7 @@ void launch_norm_mix(const MixArgs& a, const DeviceLayout& layout, cudaStream_t 
   norm_mix_kernel<kQuads><<<blocks, threads, 0, stream>>>(a);
   DECIBAN_LAUNCHED("norm_mix");
   if (layout.singles) return;
-  shift_states_kernel<kQuads>
-      <<<static_cast<unsigned>(layout.pieces), threads, 0, stream>>>(a, layout.table);
+  shift_states_kernel<kQuads><<<static_cast<unsigned>(layout.pieces), threads, 0, stream>>>(a, layout.table);
   DECIBAN_LAUNCHED("shift_states");
 }
 

@@ -11,8 +11,8 @@ constexpr int kThreads = 256;
 __device__ HeadPartial joined(HeadPartial a, HeadPartial b) {
   const float top = fmaxf(a.max, b.max);
   // A side that is all below the other adds nothing; -inf on both sides is an empty tile.
-  const float sum = (a.max == top ? a.sum : a.sum * expf(a.max - top)) +
-                    (b.max == top ? b.sum : b.sum * expf(b.max - top));
+  const float sum =
+      (a.max == top ? a.sum : a.sum * expf(a.max - top)) + (b.max == top ? b.sum : b.sum * expf(b.max - top));
   const int best = a.max == b.max ? min(a.best, b.best) : a.max == top ? a.best : b.best;
   return {top, sum, best, 0};
 }
@@ -25,10 +25,10 @@ __device__ HeadPartial joined_in_warp(HeadPartial p) {
 }
 __device__ HeadPartial nothing() { return {-INFINITY, 0, 0x7fffffff, 0}; }
 
-__global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, std::size_t stride, int columns,
-                                                          const float* scales, int first, const Token* targets,
-                                                          HeadPartial* partials, std::size_t tiles,
-                                                          float* target_logits) {
+__global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, std::size_t stride,
+                                                          int columns, const float* scales, int first,
+                                                          const Token* targets, HeadPartial* partials,
+                                                          std::size_t tiles, float* target_logits) {
   __shared__ HeadPartial warps[kThreads / 32];
   const float* row = logits + blockIdx.x * stride;
   const auto logit = [&](int c) { return scales == nullptr ? row[c] : row[c] * scales[first + c]; };
@@ -85,8 +85,8 @@ void combine_scores(const HeadPartial* partials, std::size_t rows, std::size_t t
                     const float* target_logits, TokenScore* scores, cudaStream_t stream) {
   constexpr int kRowsABlock = 4;
   combine_kernel<<<static_cast<unsigned>((rows + kRowsABlock - 1) / kRowsABlock), 32 * kRowsABlock, 0,
-                   stream>>>(partials, static_cast<int>(rows), static_cast<int>(tiles), targets, target_logits,
-                             scores);
+                   stream>>>(partials, static_cast<int>(rows), static_cast<int>(tiles), targets,
+                             target_logits, scores);
   DECIBAN_LAUNCHED("combine_scores");
 }
 

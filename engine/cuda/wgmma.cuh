@@ -1,5 +1,6 @@
-// Hopper's matrix instruction: D[64][N] (+)= A[64][16] B[N][16]^T, operands in shared memory (K-major, 128-byte
-// swizzle), sums in the registers of 128 threads.  The asm statements must list every register by hand.
+// Hopper's matrix instruction: D[64][N] (+)= A[64][16] B[N][16]^T, operands in shared memory (K-major,
+// 128-byte swizzle), sums in the registers of 128 threads.  The asm statements must list every register by
+// hand.
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,8 @@ __global__ void wkv4_kernel(const __grid_constant__ Wkv4Args a) {
       // What the running exponent loses to rounding is kept (Knuth's exact sum): see cpu/rows-inl.h.
       const float decayed = __fadd_rn(pp, w);
       const float w_rounded = __fsub_rn(decayed, pp);
-      lost = __fadd_rn(lost, __fadd_rn(__fsub_rn(pp, __fsub_rn(decayed, w_rounded)), __fsub_rn(w, w_rounded)));
+      lost =
+          __fadd_rn(lost, __fadd_rn(__fsub_rn(pp, __fsub_rn(decayed, w_rounded)), __fsub_rn(w, w_rounded)));
       const float d = (decayed - ks[i]) + lost;
       exp_pair(d, e1, e2);
       aa = fmaf(e1, aa, e2 * vs[i]);

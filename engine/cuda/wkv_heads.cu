@@ -83,7 +83,8 @@ __global__ void heads_kernel(const __grid_constant__ HeadsArgs p) {
 void run(int version, const HeadsArgs& args, const Tensor& r, const Tensor& out, const DeviceLayout& layout,
          cudaStream_t stream) {
   if (args.size == 64) return wkv_heads64(version, args, r.type, out.type, layout.pieces, stream);
-  if (args.size > kMostSize) throw std::runtime_error("CUDA: heads of more than 256 channels are not computed");
+  if (args.size > kMostSize)
+    throw std::runtime_error("CUDA: heads of more than 256 channels are not computed");
   const int threads = (args.size + 31) / 32 * 32;
   const auto blocks = static_cast<unsigned>(layout.pieces * args.heads);
   with_type(r.type, [&]<typename T>() {

@@ -10,8 +10,8 @@ struct HeadsArgs {
   const void *r, *k, *v, *a, *g;  // the inner type; a: RWKV-7 alone; g may be null
   const float* w;                 // the decay of each token, or null: `decay` then
   std::size_t r_stride, k_stride, v_stride, a_stride, g_stride, w_stride;
-  const float *decay, *bonus;       // RWKV-5: w and u
-  const float *k_k, *k_a, *r_k;     // RWKV-7
+  const float *decay, *bonus;    // RWKV-5: w and u
+  const float *k_k, *k_a, *r_k;  // RWKV-7
   const float *group_weight, *group_bias;
   float group_eps;
   const int4* pieces;

@@ -2,8 +2,8 @@
 //
 // A block of 64 threads has one head of one piece.  The 64 x 64 state stays in registers: each thread has 16
 // keys times 4 values, so that a parameter read from shared memory serves four multiply-adds and values are
-// summed over four lanes only.  Tokens go through in tiles of 16: raw rows arrive by asynchronous copies while
-// the tile before is computed; per-token vectors (normalised keys, decays) are prepared and results are
+// summed over four lanes only.  Tokens go through in tiles of 16: raw rows arrive by asynchronous copies
+// while the tile before is computed; per-token vectors (normalised keys, decays) are prepared and results are
 // normalised by four threads a token.
 #include "engine/cuda/check.h"
 #include "engine/cuda/wkv_heads.cuh"
@@ -200,8 +200,8 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
       const bool odd = part & 1, high = part & 2;
       const float low_pair = (odd ? y[1] : y[0]) + __shfl_xor_sync(0xffffffffu, odd ? y[0] : y[1], 1);
       const float high_pair = (odd ? y[3] : y[2]) + __shfl_xor_sync(0xffffffffu, odd ? y[2] : y[3], 1);
-      s.y[t][4 * group + part] = (high ? high_pair : low_pair) +
-                                 __shfl_xor_sync(0xffffffffu, high ? low_pair : high_pair, 2);
+      s.y[t][4 * group + part] =
+          (high ? high_pair : low_pair) + __shfl_xor_sync(0xffffffffu, high ? low_pair : high_pair, 2);
       if constexpr (kVersion == 7) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) sa[i] = over_keys(next[i]);
