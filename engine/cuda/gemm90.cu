@@ -13,9 +13,10 @@ namespace {
 
 // A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply,
 // 64 rows each.  Blocks stay and take one tile after the other.
-constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384;
+constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384, kPair = 2;
 constexpr int kMostProducts = 8;
-constexpr int kGroupRows = 16;  // tiles in a column of neighbours, whose operands stay in the L2 cache
+constexpr int kGroupRows =
+    8;  // pairs of tiles in a column of neighbours, whose operands stay in the L2 cache
 
 template <int kColumns>
 constexpr int kStages = kColumns == 256   ? 4
@@ -30,11 +31,11 @@ struct Problem {
   CUtensorMap x, w;
   Finish finish;
   int rows, columns, inputs;
-  int tile_rows, tile_columns, end;  // tiles of this problem lie before `end` in the common numbering
+  int pairs, tile_columns, end;  // pairs of tiles of this problem lie before `end` in the common numbering
 };
 struct Problems {
   Problem at[kMostProducts];
-  int count, tiles;
+  int count, pairs;
   // The head's, of one problem.
   const Token* targets;
   HeadPartial* partials;
@@ -55,8 +56,13 @@ __device__ inline void barrier_expect(std::uint64_t* b, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
                : "memory");
 }
-__device__ inline void barrier_arrive(std::uint64_t* b) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
+// Arrives at the same barrier of the cluster's block `rank`.
+__device__ inline void barrier_arrive(std::uint64_t* b, int rank) {
+  asm volatile(
+      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(b)),
+      "r"(rank)
+      : "memory");
 }
 __device__ inline void barrier_wait(std::uint64_t* b, int parity) {
   asm volatile(
@@ -74,6 +80,18 @@ __device__ inline void copy_tile(void* to, const CUtensorMap* map, int column, i
       "l"(map), "r"(column), "r"(row), "r"(shared_address(b))
       : "memory");
 }
+// The same into every block of a pair, at the same place, each block's barrier being told.
+__device__ inline void copy_tile_to_pair(void* to, const CUtensorMap* map, int column, int row,
+                                         std::uint64_t* b) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(b)), "h"(static_cast<unsigned short>(3))
+      : "memory");
+}
+__device__ inline void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
 // K-major operand, 128-byte swizzle: atoms of 8 rows lie 1024 bytes apart.
 __device__ inline std::uint64_t operand(const void* p) {
   return (static_cast<std::uint64_t>(shared_address(p)) & 0x3ffff) >> 4 | std::uint64_t{1} << 16 |
@@ -82,17 +100,17 @@ __device__ inline std::uint64_t operand(const void* p) {
 
 struct Place {
   const Problem* problem;
-  int row, column;  // of the tile's first element
+  int row, column;  // of the first element of this block's tile
 };
-__device__ inline Place place(const Problems& all, int tile, int columns) {
+__device__ inline Place place(const Problems& all, int pair, int rank, int columns) {
   int i = 0, first = 0;
-  while (tile >= all.at[i].end) first = all.at[i++].end;
+  while (pair >= all.at[i].end) first = all.at[i++].end;
   const Problem& p = all.at[i];
-  tile -= first;
-  const int group = tile / (kGroupRows * p.tile_columns);
-  const int height = min(kGroupRows, p.tile_rows - group * kGroupRows);
-  tile -= group * kGroupRows * p.tile_columns;
-  return {&p, (group * kGroupRows + tile % height) * kTileRows, tile / height * columns};
+  pair -= first;
+  const int group = pair / (kGroupRows * p.tile_columns);
+  const int height = min(kGroupRows, p.pairs - group * kGroupRows);
+  pair -= group * kGroupRows * p.tile_columns;
+  return {&p, ((group * kGroupRows + pair % height) * kPair + rank) * kTileRows, pair / height * columns};
 }
 
 // Row `row` of d goes to lanes so that each has four neighbouring columns: see write_tile.
@@ -168,7 +186,8 @@ __device__ void score_tile(const Problems& all, const Problem& p, const float (&
 }
 
 template <typename T, int kColumns, bool kHead>
-__global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
+__global__ __cluster_dims__(kPair)
+    __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
 #ifdef DECIBAN_HOPPER
   extern __shared__ unsigned char memory[];
   constexpr int kRing = kStages<kColumns>;
@@ -179,12 +198,13 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
   if (threadIdx.x == 0) {
     for (int i = 0; i < kRing; ++i) {
       barrier_init(full + i, 1);
-      barrier_init(empty + i, 2);
+      barrier_init(empty + i, 2 * kPair);  // both blocks' warpgroups have read it
     }
     asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
   }
-  __syncthreads();
-  const int warpgroup = threadIdx.x / 128;
+  cluster_sync();
+  const int warpgroup = threadIdx.x / 128, rank = blockIdx.x % kPair;
+  const int first_pair = blockIdx.x / kPair, step = gridDim.x / kPair;
   int stage = 0, parity = 0;
   const auto advance = [&] {
     if (++stage == kRing) {
@@ -194,16 +214,17 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
   };
   if (warpgroup == 0) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    if (threadIdx.x != 0) return;
-    for (int tile = blockIdx.x; tile < all.tiles; tile += gridDim.x) {
-      const Place at = place(all, tile, kColumns);
+    for (int pair = first_pair; threadIdx.x == 0 && pair < all.pairs; pair += step) {
+      const Place at = place(all, pair, rank, kColumns);
       const Problem& p = *at.problem;
       for (int k = 0; k < p.inputs; k += kTileInputs) {
         barrier_wait(empty + stage, parity ^ 1);
         unsigned char* to = ring + stage * kStageBytes<kColumns>;
         barrier_expect(full + stage, kStageBytes<kColumns>);
         copy_tile(to, &p.x, k, at.row, full + stage);
-        copy_tile(to + kTileRows * kTileInputs * 2, &p.w, k, at.column, full + stage);
+        constexpr int kHalf = kColumns / kPair;
+        copy_tile_to_pair(to + (kTileRows + rank * kHalf) * kTileInputs * 2, &p.w, k,
+                          at.column + rank * kHalf, full + stage);
         advance();
       }
     }
@@ -211,8 +232,11 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     const int half = warpgroup - 1;  // which 64 rows of the tile
     const int lane_row = half * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
-    for (int tile = blockIdx.x; tile < all.tiles; tile += gridDim.x) {
-      const Place at = place(all, tile, kColumns);
+    const auto done = [&](int ring_stage) {
+      if (threadIdx.x % 128 < kPair) barrier_arrive(empty + ring_stage, threadIdx.x % 128);
+    };
+    for (int pair = first_pair; pair < all.pairs; pair += step) {
+      const Place at = place(all, pair, rank, kColumns);
       const Problem& p = *at.problem;
       float d[kColumns / 2];
       int before = -1;  // the stage whose products may still be running
@@ -226,12 +250,12 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
         for (int i = 0; i < kTileInputs / 16; ++i)
           Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
         asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
-        if (before >= 0 && threadIdx.x % 128 == 0) barrier_arrive(empty + before);
+        if (before >= 0) done(before);
         before = stage;
         advance();
       }
       asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-      if (threadIdx.x % 128 == 0) barrier_arrive(empty + before);
+      done(before);
       if constexpr (kHead) {
         score_tile<kColumns>(all, p, d, at.row + lane_row, at.column);
       } else {
@@ -239,6 +263,8 @@ __global__ __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_consta
       }
     }
   }
+  __syncwarp();
+  cluster_sync();  // the other block may still copy to this one or arrive here
 #endif
 }
 
@@ -279,7 +305,7 @@ Problem problem(const NarrowProduct& product, int columns) {
   p.rows = static_cast<int>(product.x.rows);
   p.columns = static_cast<int>(product.outputs);
   p.inputs = static_cast<int>(product.inputs);
-  p.tile_rows = (p.rows + kTileRows - 1) / kTileRows;
+  p.pairs = (p.rows + kPair * kTileRows - 1) / (kPair * kTileRows);
   p.tile_columns = (p.columns + columns - 1) / columns;
   return p;
 }
@@ -289,8 +315,8 @@ void launch(const Problems& all, int multiprocessors, cudaStream_t stream) {
   const auto kernel = gemm90_kernel<T, kColumns, kHead>;
   DECIBAN_CUDA(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>));
-  kernel<<<static_cast<unsigned>(std::min(all.tiles, multiprocessors)), kThreads, kSharedBytes<kColumns>,
-           stream>>>(all);
+  kernel<<<static_cast<unsigned>(kPair * std::min(all.pairs, multiprocessors / kPair)), kThreads,
+           kSharedBytes<kColumns>, stream>>>(all);
   DECIBAN_LAUNCHED("gemm90");
 }
 
@@ -299,7 +325,7 @@ void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t
   Problems all{};
   for (const NarrowProduct& product : group) {
     Problem& p = all.at[all.count++] = problem(product, kColumns);
-    p.end = all.tiles += p.tile_rows * p.tile_columns;
+    p.end = all.pairs += p.pairs * p.tile_columns;
   }
   if (group[0].type == Tensor::Type::bf16) {
     launch<bf16, kColumns, false>(all, multiprocessors, stream);
@@ -356,7 +382,7 @@ void head90(const NarrowProduct& product, const Token* targets, HeadPartial* par
   Problems all{};
   Problem& p = all.at[0] = problem(product, kHeadTile);
   all.count = 1;
-  p.end = all.tiles = p.tile_rows * p.tile_columns;
+  p.end = all.pairs = p.pairs * p.tile_columns;
   all.targets = targets;
   all.partials = partials;
   all.target_logits = target_logits;
