@@ -5,6 +5,8 @@
 // mistake) whose text names what is wrong, where, with which value, and what to do.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,6 +49,15 @@ struct LogitRows {
   std::size_t columns = 0;
   std::span<const float> row(std::size_t i) const { return {data + i * columns, columns}; }
 };
+
+// The most probable token of a row of logits and its log-probability, in both fields.
+inline TokenScore best_of(std::span<const float> logits) {
+  const auto best = std::max_element(logits.begin(), logits.end());  // the first of equals
+  double total = 0;
+  for (const float value : logits) total += std::exp(static_cast<double>(value) - *best);
+  const auto logprob = static_cast<float>(-std::log(total));
+  return {logprob, logprob, static_cast<Token>(best - logits.begin())};
+}
 
 // Where score() gets its sequences.  Called from one thread at a time, not always the same.
 class SequenceSource {
@@ -112,7 +123,10 @@ class Batch {
   virtual LogitRows step(std::span<const Token> tokens) = 0;
   // The same for whoever only wants the most probable next token of each sequence and its log-probability
   // (logprob = best_logprob): the logits need not leave an accelerator.
-  DECIBAN_API virtual void step_best(std::span<const Token> tokens, std::span<TokenScore> best);
+  virtual void step_best(std::span<const Token> tokens, std::span<TokenScore> best) {
+    const LogitRows logits = step(tokens);
+    for (std::size_t i = 0; i < best.size() && i < logits.rows; ++i) best[i] = best_of(logits.row(i));
+  }
   virtual void reset(std::size_t i) = 0;                    // sequence i starts anew, with nothing read
   virtual void copy(std::size_t from, std::size_t to) = 0;  // sequence `to` continues where `from` is
   virtual std::size_t state_bytes() const = 0;              // of all n sequences now

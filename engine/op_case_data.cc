@@ -54,10 +54,19 @@ float round_to(WeightFormat format, float value) {
 }
 
 Values rounded(ActivationFormat format, Values values) {
-  if (format == ActivationFormat::bf16) {
-    for (float& value : values) value = round_to(WeightFormat::bf16, value);
-  }
+  const Tensor::Type type = Ops::product_type(format);
+  if (type == Tensor::Type::f32) return values;
+  const WeightFormat to = type == Tensor::Type::f16 ? WeightFormat::f16 : WeightFormat::bf16;
+  for (float& value : values) value = round_to(to, value);
   return values;
+}
+
+ActivationFormat inner_format(const OpCase& c) {
+  return c.has(kInner) ? c.mode.activations : ActivationFormat::f32;
+}
+
+ActivationFormat narrow_format(const OpCase& c) {
+  return c.mode.activations == ActivationFormat::f16 ? ActivationFormat::f16 : ActivationFormat::bf16;
 }
 
 StoredTensor stored_matrix(const Values& values, std::size_t rows, std::size_t columns, bool transposed) {
@@ -168,9 +177,12 @@ void normalise(const double* x, const double* x_error, std::size_t n, const Host
 }
 
 Expected stored(std::string what, Bounded result, ActivationFormat format) {
-  if (format == ActivationFormat::bf16) {
+  const Tensor::Type type = Ops::product_type(format);
+  if (type != Tensor::Type::f32) {
+    const double eps = type == Tensor::Type::f16 ? kHalfEps : kNarrowEps;
+    const double tiny = type == Tensor::Type::f16 ? kHalfTiny : 0;
     for (std::size_t i = 0; i < result.value.size(); ++i) {
-      result.error[i] += kNarrowEps * (std::abs(result.value[i]) + result.error[i]);
+      result.error[i] += eps * (std::abs(result.value[i]) + result.error[i]) + tiny;
     }
   }
   return {std::move(what), std::move(result.value), std::move(result.error)};

@@ -20,6 +20,8 @@ using Values = std::vector<float>;
 
 inline constexpr double kEps = 0x1p-24;       // half an ulp of f32, relative
 inline constexpr double kNarrowEps = 0x1p-8;  // half an ulp of bf16, relative
+inline constexpr double kHalfEps = 0x1p-11;   // half an ulp of f16, relative
+inline constexpr double kHalfTiny = 0x1p-25;  // half of the least step of f16
 inline constexpr double kTiny = 0x1p-126;     // below this, results may be flushed to zero
 
 // Seeded values, the same on every machine.
@@ -34,8 +36,9 @@ class Random {
   std::uint64_t state_;
 };
 
-// To the nearest value of the format, ties to even.
+// To the nearest value of the format, ties to even; i8 and f8 need scales and stay as they are.
 float round_to(WeightFormat format, float value);
+// To what Ops::product_type() holds.
 Values rounded(ActivationFormat format, Values values);
 
 // The values as a matrix to be packed; `values` ([rows, columns], or its transpose) must outlive it.
@@ -45,6 +48,9 @@ StoredTensor stored_matrix(const Values& values, std::size_t rows, std::size_t c
 // Rows of a tensor; written to the Ops.
 Tensor upload(Ops& ops, const Values& values, std::size_t rows, std::size_t columns,
               ActivationFormat format = ActivationFormat::f32);
+// The format of what passes between products and recurrences in this case, and of narrow results.
+ActivationFormat inner_format(const OpCase& c);
+ActivationFormat narrow_format(const OpCase& c);
 Values download(Ops& ops, const Tensor& tensor);
 
 // Pieces of the rows and the number of slots they leave one of unused.

@@ -71,25 +71,50 @@ Seen quantised(const std::vector<double>& values) {
   return seen;
 }
 
+// To e4m3 (3 bits behind the leading one, exponents from -6 on), the largest magnitude becoming 448.
+Seen quantised_f8(const std::vector<double>& values) {
+  Seen seen{values, std::vector<double>(values.size())};
+  double top = 0;
+  for (const double value : values) top = std::max(top, std::abs(value));
+  if (top == 0) return seen;
+  const double scale = top / 448;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double scaled = values[i] / scale;
+    const double step = scaled == 0 ? 0x1p-9 : std::ldexp(1.0, std::max(std::ilogb(scaled), -6) - 3);
+    const double steps = scaled / step;
+    seen.value[i] = std::nearbyint(steps) * step * scale;
+    if (std::abs(std::abs(steps - std::nearbyint(steps)) - 0.5) < 0x1p-14) seen.doubt[i] = step * scale;
+  }
+  return seen;
+}
+
+// What a product makes of a row of weights or inputs.
+Seen seen_as(bool i8, bool f8, const std::vector<double>& row) {
+  return i8 ? quantised(row) : f8 ? quantised_f8(row) : Seen{row, std::vector<double>(row.size())};
+}
+
 // W x for all rows in f64, with both as they are stored, and how far f32 may be from it.
 Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool transposed,
                  const NumericMode& mode, const Values& x, std::size_t rows) {
   const bool exact = mode.activations == ActivationFormat::i8;  // summed in i32; then the scales
-  const double rounding =
-      exact ? 0 : product_rounding(inputs) + (mode.weights == WeightFormat::i8 ? 4 * kEps : 0);
+  const bool scaled = mode.weights == WeightFormat::i8 || mode.weights == WeightFormat::f8;
+  double rounding = exact ? 0 : product_rounding(inputs) + (scaled ? 4 * kEps : 0);
+  // Tensor cores keep about 14 bits of a running sum of f8 products.
+  if (mode.activations == ActivationFormat::f8) {
+    rounding += 0x1p-14 * (2 + std::sqrt(static_cast<double>(inputs)) / 4);
+  }
   Bounded p(rows * outputs);
   std::vector<Seen> x_rows(rows);
   for (std::size_t r = 0; r < rows; ++r) {
     const std::vector<double> row(x.begin() + r * inputs, x.begin() + (r + 1) * inputs);
-    x_rows[r] = exact ? quantised(row) : Seen{row, std::vector<double>(inputs)};
+    x_rows[r] = seen_as(exact, mode.activations == ActivationFormat::f8, row);
   }
   for (std::size_t n = 0; n < outputs; ++n) {
     std::vector<double> row(inputs);
     for (std::size_t k = 0; k < inputs; ++k) {
       row[k] = round_to(mode.weights, transposed ? w[k * outputs + n] : w[n * inputs + k]);
     }
-    const Seen weight =
-        mode.weights == WeightFormat::i8 ? quantised(row) : Seen{row, std::vector<double>(inputs)};
+    const Seen weight = seen_as(mode.weights == WeightFormat::i8, mode.weights == WeightFormat::f8, row);
     for (std::size_t r = 0; r < rows; ++r) {
       double sum = 0, magnitude = 0, doubt = 0;
       for (std::size_t k = 0; k < inputs; ++k) {
@@ -111,7 +136,7 @@ class LinearProblem final : public OpProblem {
   explicit LinearProblem(const OpCase& c) : c_(c) {
     const bool reads_y = c.combine == Combine::add || c.combine == Combine::gate_add;
     if (c.has(kNarrow) && (reads_y || c.has(kInPlace)))
-      throw std::logic_error("linear: a bf16 y is never read");
+      throw std::logic_error("linear: a narrow y is never read, but in place and inner");
     if (c.has(kInPlace) && c.combine != Combine::lerp)
       throw std::logic_error("linear: only a lerp has a base");
     Random random(name(c));
@@ -125,6 +150,9 @@ class LinearProblem final : public OpProblem {
       base_ = c.has(kInPlace) ? y_ : random.normals(size, 1);
       target_ = random.normals(size, 1);
     }
+    const ActivationFormat inner = inner_format(c);
+    for (Values* values : {&gate_, &base_, &target_}) *values = rounded(inner, std::move(*values));
+    if (c.has(kInPlace)) y_ = base_;
   }
 
   std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
@@ -153,12 +181,16 @@ class LinearProblem final : public OpProblem {
       y.error[i] = error + kEps * std::abs(v);
     }
     std::vector<Expected> all;
-    all.push_back(
-        stored("y", std::move(y), c_.has(kNarrow) ? ActivationFormat::bf16 : ActivationFormat::f32));
+    all.push_back(stored("y", std::move(y), result_format()));
     return all;
   }
 
  private:
+  ActivationFormat result_format() const {
+    if (c_.has(kInPlace)) return inner_format(c_);
+    return c_.has(kNarrow) ? narrow_format(c_) : ActivationFormat::f32;
+  }
+
   class Run;
   OpCase c_;
   Values w_, x_, bias_, y_, gate_, base_, target_;
@@ -170,16 +202,19 @@ class LinearProblem::Run final : public OpRun {
     const OpCase& c = p.c_;
     w_ = backend.matrix(stored_matrix(p.w_, c.outputs, c.inputs, c.has(kTransposed)), c.mode);
     x_ = upload(ops, p.x_, c.rows, c.inputs, c.mode.activations);
-    y_ = ops.allocate(c.rows, c.outputs, c.has(kNarrow) ? Tensor::Type::bf16 : Tensor::Type::f32);
+    y_ = ops.allocate(c.rows, c.outputs, Ops::product_type(p.result_format()));
     epilogue_.act = c.act;
     epilogue_.combine = c.combine;
     if (!p.bias_.empty()) {
       bias_ = backend.vector(p.bias_);
       epilogue_.bias = bias_.get();
     }
-    if (!p.gate_.empty()) epilogue_.gate = upload(ops, p.gate_, c.rows, c.outputs);
-    if (!p.base_.empty()) epilogue_.base = c.has(kInPlace) ? y_ : upload(ops, p.base_, c.rows, c.outputs);
-    if (!p.target_.empty()) epilogue_.target = upload(ops, p.target_, c.rows, c.outputs);
+    const auto inner = [&](const Values& values) {
+      return upload(ops, values, c.rows, c.outputs, inner_format(c));
+    };
+    if (!p.gate_.empty()) epilogue_.gate = inner(p.gate_);
+    if (!p.base_.empty()) epilogue_.base = c.has(kInPlace) ? y_ : inner(p.base_);
+    if (!p.target_.empty()) epilogue_.target = inner(p.target_);
     Run::reset();
   }
   void reset() override {

@@ -49,6 +49,7 @@ class WkvProblem final : public OpProblem {
       decay_ = random.uniforms(width, 0.3, 1);
       bonus_ = random.normals(width, 1);
     }
+    for (Values* values : {&r_, &k_, &v_, &a_, &g_}) *values = rounded(inner_format(c), std::move(*values));
     group_ = random_norm(random, width, kGroupEps);
     for (std::size_t slot = 0; slot < sequences_.slots; ++slot) {  // fresh ones and ones with a past
       const Values state = slot % 2 == 0 ? Values(width * n_) : random.normals(width * n_, 0.2);
@@ -169,15 +170,16 @@ class WkvProblem::Run final : public OpRun {
   Run(const WkvProblem& p, Backend& backend, Ops& ops)
       : p_(p), ops_(ops), group_(backend, p.group_), state_(ops, p.sequences_.slots, p.c_.inputs * p.n_) {
     const std::size_t rows = p.c_.rows, width = p.c_.inputs;
-    const auto tensor = [&](const Values& values) {
-      return values.empty() ? Tensor{} : upload(ops, values, rows, width);
+    const auto tensor = [&](const Values& values, ActivationFormat format) {
+      return values.empty() ? Tensor{} : upload(ops, values, rows, width, format);
     };
-    r_ = tensor(p.r_);
-    w_ = tensor(p.w_);
-    k_ = tensor(p.k_);
-    v_ = tensor(p.v_);
-    a_ = tensor(p.a_);
-    g_ = tensor(p.g_);
+    const ActivationFormat inner = inner_format(p.c_);
+    r_ = tensor(p.r_, inner);
+    w_ = tensor(p.w_, ActivationFormat::f32);
+    k_ = tensor(p.k_, inner);
+    v_ = tensor(p.v_, inner);
+    a_ = tensor(p.a_, inner);
+    g_ = tensor(p.g_, inner);
     out_ = ops.allocate(rows, width, Ops::product_type(p.c_.mode.activations));
     if (p.seven_) {
       for (const Values* values : {&p.k_k_, &p.k_a_, &p.r_k_}) vectors_.push_back(backend.vector(*values));

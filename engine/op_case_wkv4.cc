@@ -18,6 +18,7 @@ class Wkv4Problem final : public OpProblem {
     r_ = random.uniforms(size, 0, 1);
     k_ = c.has(kLarge) ? random.uniforms(size, -86, 86) : random.normals(size, 1);
     v_ = random.normals(size, 1);
+    for (Values* values : {&r_, &k_, &v_}) *values = rounded(inner_format(c), std::move(*values));
     for (const float raw : random.uniforms(c.inputs, -5, 1)) w_.push_back(-std::exp(raw));
     u_ = random.normals(c.inputs, 1);
     for (std::size_t slot = 0; slot < sequences_.slots; ++slot) {  // fresh ones and ones with a past
@@ -95,9 +96,10 @@ class Wkv4Problem::Run final : public OpRun {
   Run(const Wkv4Problem& p, Backend& backend, Ops& ops)
       : p_(p), ops_(ops), state_(ops, p.sequences_.slots, 4 * p.c_.inputs) {
     const std::size_t rows = p.c_.rows, columns = p.c_.inputs;
-    r_ = upload(ops, p.r_, rows, columns);
-    k_ = upload(ops, p.k_, rows, columns);
-    v_ = upload(ops, p.v_, rows, columns);
+    const ActivationFormat inner = inner_format(p.c_);
+    r_ = upload(ops, p.r_, rows, columns, inner);
+    k_ = upload(ops, p.k_, rows, columns, inner);
+    v_ = upload(ops, p.v_, rows, columns, inner);
     w_ = backend.vector(p.w_);
     u_ = backend.vector(p.u_);
     out_ = ops.allocate(rows, columns, Ops::product_type(p.c_.mode.activations));

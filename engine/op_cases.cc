@@ -41,18 +41,24 @@ constexpr std::string_view kPiecesNames[] = {"one", "singles", "mixed"};
 constexpr std::pair<Trait, std::string_view> kTraitNames[] = {
     {kBias, "bias"},   {kNarrow, "narrow"}, {kTransposed, "transposed"},  {kInPlace, "in-place"},
     {kLarge, "large"}, {kTies, "ties"},     {kBorderTies, "border-ties"}, {kGate, "gate"},
-    {kKeepH, "h"},     {kNormed, "normed"}, {kTokenDecay, "token-decay"},
+    {kKeepH, "h"},     {kNormed, "normed"}, {kTokenDecay, "token-decay"}, {kInner, "inner"},
 };
 
-const std::vector<NumericMode>& all_modes() {
-  static const std::vector<NumericMode> modes = {numeric_mode("f32"),   numeric_mode("bf16"),
-                                                 numeric_mode("bf16a"), numeric_mode("f16"),
-                                                 numeric_mode("int8"),  numeric_mode("int8a")};
+enum class Kind { cpu, accelerator };
+
+std::vector<NumericMode> modes_of(std::initializer_list<const char*> words) {
+  std::vector<NumericMode> modes;
+  for (const char* word : words) modes.push_back(numeric_mode(word));
   return modes;
 }
-const std::vector<NumericMode>& both_results() {  // for operations without weights: f32 and bf16 results
-  static const std::vector<NumericMode> modes = {numeric_mode("f32"), numeric_mode("bf16a")};
-  return modes;
+std::vector<NumericMode> all_modes(Kind kind) {
+  return kind == Kind::cpu
+             ? modes_of({"f32", "bf16", "bf16a", "f16", "int8", "int8a"})
+             : modes_of({"f32", "bf16", "bf16a", "f16", "f16a", "int8", "w8a16", "int8a", "fp8"});
+}
+// For operations without weights: results of every type.
+std::vector<NumericMode> all_results(Kind kind) {
+  return kind == Kind::cpu ? modes_of({"f32", "bf16a"}) : modes_of({"f32", "bf16a", "f16a"});
 }
 
 // Every combination of the lists is a case.
@@ -66,11 +72,11 @@ struct Grid {
   std::vector<unsigned> traits = {kPlain};
 };
 
-const std::vector<Grid>& grids() {
+std::vector<Grid> grids(Kind kind) {
   static const std::vector<Act> acts = {Act::none, Act::relu2,       Act::sigmoid, Act::tanh,
                                         Act::silu, Act::exp_neg_exp, Act::decay7};
   static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
-  static const std::vector<Grid> table = {
+  return {
       {.op = OpKind::embed,
        .rows = {1, 13},
        .outputs = {257},
@@ -80,7 +86,7 @@ const std::vector<Grid>& grids() {
        .rows = {1, 2, 7, 130},
        .outputs = {1, 6, 8},
        .inputs = {16, 48, 64, 80, 1040},
-       .modes = both_results(),
+       .modes = all_results(kind),
        .pieces = layouts,
        .traits = {kPlain, kKeepH | kLarge}},
       {.op = OpKind::norm_mix,
@@ -95,13 +101,13 @@ const std::vector<Grid>& grids() {
        .rows = {1, 2, 5, 6, 7, 13, 130},
        .outputs = {1, 17, 63, 64, 65, 257},
        .inputs = {1, 31, 64, 1025, 3000},
-       .modes = all_modes()},
+       .modes = all_modes(kind)},
       // Every epilogue; 67 = 4 * 16 + 3 outputs leave a tail in every vector width.
       {.op = OpKind::linear,
        .rows = {7},
        .outputs = {67},
        .inputs = {48, 1025},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .acts = acts,
        .combines = {Combine::store, Combine::add, Combine::gate_add, Combine::lerp},
        .traits = {kPlain, kBias}},
@@ -109,7 +115,7 @@ const std::vector<Grid>& grids() {
        .rows = {7, 25},
        .outputs = {67},
        .inputs = {48},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .acts = acts,
        .combines = {Combine::store, Combine::lerp},
        .traits = {kNarrow | kBias}},
@@ -117,7 +123,7 @@ const std::vector<Grid>& grids() {
        .rows = {1, 60},
        .outputs = {96},
        .inputs = {65},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .acts = {Act::sigmoid},
        .combines = {Combine::lerp},
        .traits = {kInPlace | kBias}},
@@ -125,13 +131,13 @@ const std::vector<Grid>& grids() {
        .rows = {13},
        .outputs = {65, 257},
        .inputs = {31, 64},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .traits = {kTransposed}},
       {.op = OpKind::wkv4,
        .rows = {1, 6, 130},
        .outputs = {0},
        .inputs = {16, 48, 64, 80, 272},
-       .modes = both_results(),
+       .modes = all_results(kind),
        .pieces = layouts,
        .traits = {kPlain, kLarge}},
       {.op = OpKind::wkv5,
@@ -139,7 +145,7 @@ const std::vector<Grid>& grids() {
        .outputs = {0},
        .inputs = {128},
        .head_sizes = {8, 16, 32, 64, 128},
-       .modes = both_results(),
+       .modes = all_results(kind),
        .pieces = layouts,
        .traits = {kPlain, kGate, kTokenDecay, kTokenDecay | kGate}},
       {.op = OpKind::wkv5,
@@ -153,41 +159,104 @@ const std::vector<Grid>& grids() {
        .outputs = {0},
        .inputs = {128},
        .head_sizes = {8, 16, 32, 64, 128},
-       .modes = both_results(),
+       .modes = all_results(kind),
        .pieces = layouts},
       {.op = OpKind::wkv7, .rows = {33}, .outputs = {0}, .inputs = {240}, .head_sizes = {48, 80}},
       {.op = OpKind::norm_rows,
        .rows = {1, 2, 13},
        .outputs = {0},
        .inputs = {1, 17, 64, 65, 257, 1025},
-       .modes = both_results(),
+       .modes = all_results(kind),
        .traits = {kPlain, kLarge}},
       {.op = OpKind::score_head,
        .rows = {1, 13},
        .outputs = {257, 4096, 4097},
        .inputs = {64},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .traits = {kPlain, kLarge, kTies}},
-      {.op = OpKind::score_head, .rows = {130}, .outputs = {257}, .inputs = {31, 1025}, .modes = all_modes()},
+      {.op = OpKind::score_head,
+       .rows = {130},
+       .outputs = {257},
+       .inputs = {31, 1025},
+       .modes = all_modes(kind)},
       {.op = OpKind::score_head,
        .rows = {13},
        .outputs = {8200},
        .inputs = {48},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .traits = {kPlain, kTies, kBorderTies}},
       {.op = OpKind::score_head,
        .rows = {13},
        .outputs = {50277},
        .inputs = {32},
-       .modes = all_modes(),
+       .modes = all_modes(kind),
        .traits = {kPlain, kTies, kBorderTies}},
       {.op = OpKind::transfer,
        .rows = {1, 13},
        .outputs = {2, 5},
        .inputs = {1, 31, 64, 257},
-       .modes = both_results()},
+       .modes = all_results(kind)},
   };
-  return table;
+}
+
+// What accelerators keep narrow between products and recurrences.
+std::vector<Grid> inner_grids() {
+  static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
+  const std::vector<NumericMode> narrow = modes_of({"bf16a", "f16a"});
+  return {
+      {.op = OpKind::linear,
+       .rows = {1, 7, 60, 130},
+       .outputs = {67, 96},
+       .inputs = {48, 1025},
+       .modes = modes_of({"bf16a", "f16a", "w8a16", "fp8"}),
+       .acts = {Act::sigmoid, Act::none},
+       .combines = {Combine::gate_add, Combine::lerp},
+       .traits = {kInner | kBias}},
+      {.op = OpKind::linear,
+       .rows = {1, 7, 60, 300},
+       .outputs = {96, 257},
+       .inputs = {64, 65},
+       .modes = modes_of({"bf16a", "f16a", "w8a16", "fp8"}),
+       .acts = {Act::sigmoid},
+       .combines = {Combine::lerp},
+       .traits = {kInner | kInPlace | kBias}},
+      {.op = OpKind::wkv4,
+       .rows = {1, 6, 130},
+       .outputs = {0},
+       .inputs = {16, 80, 272},
+       .modes = narrow,
+       .pieces = layouts,
+       .traits = {kInner}},
+      {.op = OpKind::wkv5,
+       .rows = {1, 7, 130, 300},
+       .outputs = {0},
+       .inputs = {128},
+       .head_sizes = {32, 64, 128},
+       .modes = narrow,
+       .pieces = layouts,
+       .traits = {kInner, kInner | kGate, kInner | kTokenDecay | kGate}},
+      {.op = OpKind::wkv7,
+       .rows = {1, 7, 130, 300},
+       .outputs = {0},
+       .inputs = {128},
+       .head_sizes = {32, 64, 128},
+       .modes = narrow,
+       .pieces = layouts,
+       .traits = {kInner}},
+      // Shapes of whole tiles, as models have them.
+      {.op = OpKind::linear,
+       .rows = {128, 384},
+       .outputs = {64, 256, 512},
+       .inputs = {64, 256, 768},
+       .modes = all_modes(Kind::accelerator),
+       .acts = {Act::none, Act::relu2},
+       .traits = {kPlain, kNarrow}},
+      {.op = OpKind::score_head,
+       .rows = {300},
+       .outputs = {4096},
+       .inputs = {128},
+       .modes = all_modes(Kind::accelerator)},
+  };
 }
 
 void expand(const Grid& g, std::vector<OpCase>& cases) {
@@ -224,10 +293,10 @@ void expand(const Grid& g, std::vector<OpCase>& cases) {
 }
 
 double format_bytes(WeightFormat format) {
-  return format == WeightFormat::f32 ? 4 : format == WeightFormat::i8 ? 1 : 2;
+  return format == WeightFormat::f32 ? 4 : format == WeightFormat::i8 || format == WeightFormat::f8 ? 1 : 2;
 }
-double format_bytes(ActivationFormat format) {  // i8 is made of f32 by the product
-  return format == ActivationFormat::bf16 ? 2 : 4;
+double format_bytes(ActivationFormat format) {  // i8 and f8 are made by the product
+  return static_cast<double>(Tensor::element_bytes(Ops::product_type(format)));
 }
 
 }  // namespace
@@ -313,7 +382,21 @@ double bytes(const OpCase& c) {
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> cases;
-    for (const Grid& grid : grids()) expand(grid, cases);
+    for (const Grid& grid : grids(Kind::cpu)) expand(grid, cases);
+    return cases;
+  }();
+  return all;
+}
+
+const std::vector<OpCase>& accelerator_op_cases() {
+  static const std::vector<OpCase> all = [] {
+    std::vector<OpCase> cases;
+    for (const Grid& grid : grids(Kind::accelerator)) expand(grid, cases);
+    for (const Grid& grid : inner_grids()) expand(grid, cases);
+    // Models ask for narrow results where products read narrow inputs.
+    std::erase_if(cases, [](const OpCase& c) {
+      return c.has(kNarrow) && Ops::product_type(c.mode.activations) == Tensor::Type::f32;
+    });
     return cases;
   }();
   return all;

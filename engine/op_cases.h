@@ -27,7 +27,7 @@ enum class Pieces { one, singles, mixed };
 enum Trait : unsigned {
   kPlain = 0,
   kBias = 1 << 0,        // linear: with a bias
-  kNarrow = 1 << 1,      // results in bf16
+  kNarrow = 1 << 1,      // results in bf16 (f16 where the activations are)
   kTransposed = 1 << 2,  // linear: the matrix is stored [inputs, outputs] (LoRA)
   kInPlace = 1 << 3,     // linear, lerp: y is the base
   kLarge =
@@ -39,6 +39,8 @@ enum Trait : unsigned {
   kTokenDecay = 1 << 8,  // wkv5: the decay given per token
   kKeepH = 1 << 9,       // norm_mix: h and h_prev wanted
   kNormed = 1 << 10,     // embed: with a norm
+  // linear: gate, base, target and a y in place are narrow; wkv: so are r, k, v, a and g
+  kInner = 1 << 11,
 };
 
 struct OpCase {
@@ -67,8 +69,10 @@ std::string name(const OpCase& c);
 double flops(const OpCase& c);
 double bytes(const OpCase& c);
 
-// All cases for tests.
+// All cases for tests of the CPU.
 const std::vector<OpCase>& op_cases();
+// All cases for tests of accelerators, in every mode there is: skip those that the backend refuses.
+const std::vector<OpCase>& accelerator_op_cases();
 
 // What an output must be: `value` in the exact arithmetic of the definition on the rounded inputs, within
 // `allowed`.

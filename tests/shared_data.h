@@ -10,7 +10,11 @@
 
 namespace deciban {
 
-inline std::filesystem::path source_dir() { return DECIBAN_SOURCE_DIR; }
+// $DECIBAN_SOURCE_DIR where the tests were built on another machine, else where they were built.
+inline std::filesystem::path source_dir() {
+  const char* set = std::getenv("DECIBAN_SOURCE_DIR");
+  return set ? set : DECIBAN_SOURCE_DIR;
+}
 
 // Data of the project's own.
 inline std::filesystem::path golden(const std::string& path) { return source_dir() / "tests/golden" / path; }

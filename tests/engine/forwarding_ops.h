@@ -11,6 +11,7 @@ class ForwardingOps : public Ops {
  public:
   explicit ForwardingOps(Ops& inner) : inner_(inner) {}
 
+  Tensor::Type inner_type(ActivationFormat format) const override { return inner_.inner_type(format); }
   Tensor allocate(std::size_t rows, std::size_t columns, Tensor::Type type) override {
     return inner_.allocate(rows, columns, type);
   }
