@@ -1,0 +1,188 @@
+// Products of few rows: a warp an output, weights read once in 16-byte pieces, several in flight.
+#include <algorithm>
+
+#include "engine/cuda/check.h"
+#include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/products.h"
+
+namespace deciban::cuda {
+namespace {
+
+constexpr int kWarps = 8, kMostProducts = 8;
+constexpr int kAhead = 4;  // 16-byte loads of a lane that are in flight together
+
+struct Few {
+  const void* w;
+  std::size_t w_stride;
+  const void* x;
+  std::size_t x_stride;
+  int inputs, outputs;
+  int end;  // outputs of this product lie before `end` in the common numbering
+  WeightFormat format;
+  Tensor::Type x_type;
+  Finish finish;
+};
+struct FewArgs {
+  Few at[kMostProducts];
+  int outputs;
+};
+
+// 16 bytes of weights as floats.
+__device__ inline void unpack(uint4 raw, float (&out)[8], const bf16*) {
+  const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    out[2 * i] = __uint_as_float(words[i] << 16);
+    out[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+  }
+}
+__device__ inline void unpack(uint4 raw, float (&out)[8], const f16*) {
+  f16 v[8];
+  memcpy(v, &raw, 16);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) out[i] = __half2float(v[i]);
+}
+__device__ inline void unpack(uint4 raw, float (&out)[4], const float*) {
+  out[0] = __uint_as_float(raw.x), out[1] = __uint_as_float(raw.y);
+  out[2] = __uint_as_float(raw.z), out[3] = __uint_as_float(raw.w);
+}
+__device__ inline void unpack(uint4 raw, float (&out)[16], const std::int8_t*) {
+  const unsigned words[4] = {raw.x, raw.y, raw.z, raw.w};
+#pragma unroll
+  for (int i = 0; i < 16; ++i)
+    out[i] = static_cast<float>(static_cast<std::int8_t>(words[i / 4] >> (i % 4 * 8)));
+}
+
+template <int kCount, typename X>
+__device__ inline void load_x(const X* x, float (&out)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; i += 4) {
+    const float4 v = load4(x + i);
+    out[i] = v.x, out[i + 1] = v.y, out[i + 2] = v.z, out[i + 3] = v.w;
+  }
+}
+
+// The warp's sums over the inputs for one output and all rows.
+template <int kRows, typename W, typename X>
+__device__ void dot(const W* w, const X* x, std::size_t x_stride, int rows, int inputs, float (&sum)[kRows]) {
+  const auto row = [&](int r) { return x + (r < rows ? r : rows - 1) * x_stride; };
+  constexpr int kPiece = 16 / sizeof(W), kStep = 32 * kPiece;
+  const int lane = threadIdx.x % 32;
+  int k = lane * kPiece;
+  const int whole = inputs - inputs % kPiece;
+  for (; k + (kAhead - 1) * kStep + kPiece <= whole; k += kAhead * kStep) {
+    uint4 raw[kAhead];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) raw[i] = __ldcs(reinterpret_cast<const uint4*>(w + k + i * kStep));
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      float wv[kPiece];
+      unpack(raw[i], wv, w);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        float xv[kPiece];
+        load_x(row(r) + k + i * kStep, xv);
+#pragma unroll
+        for (int e = 0; e < kPiece; ++e) sum[r] = fmaf(wv[e], xv[e], sum[r]);
+      }
+    }
+  }
+  for (; k + kPiece <= whole; k += kStep) {
+    float wv[kPiece];
+    unpack(__ldcs(reinterpret_cast<const uint4*>(w + k)), wv, w);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float xv[kPiece];
+      load_x(row(r) + k, xv);
+#pragma unroll
+      for (int e = 0; e < kPiece; ++e) sum[r] = fmaf(wv[e], xv[e], sum[r]);
+    }
+  }
+  for (int j = whole + lane; j < inputs; j += 32) {  // inputs that fill no piece
+    float value;
+    if constexpr (std::is_same_v<W, std::int8_t>) {
+      value = w[j];
+    } else {
+      value = to_float(w[j]);
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) sum[r] = fmaf(value, to_float(row(r)[j]), sum[r]);
+  }
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) sum[r] = warp_sum(sum[r]);
+}
+
+template <int kRows, typename X>
+__device__ void dot_any(const Few& p, int output, int rows, float (&sum)[kRows]) {
+  const X* x = static_cast<const X*>(p.x);
+  const std::size_t at = static_cast<std::size_t>(output) * p.w_stride;
+  switch (p.format) {
+    case WeightFormat::f32:
+      return dot<kRows>(static_cast<const float*>(p.w) + at, x, p.x_stride, rows, p.inputs, sum);
+    case WeightFormat::bf16:
+      return dot<kRows>(static_cast<const bf16*>(p.w) + at, x, p.x_stride, rows, p.inputs, sum);
+    case WeightFormat::f16:
+      return dot<kRows>(static_cast<const f16*>(p.w) + at, x, p.x_stride, rows, p.inputs, sum);
+    case WeightFormat::i8:
+      return dot<kRows>(static_cast<const std::int8_t*>(p.w) + at, x, p.x_stride, rows, p.inputs, sum);
+  }
+}
+
+// All products of a launch read one type X and have the same rows.
+template <int kRows, typename X>
+__global__ __launch_bounds__(32 * kWarps) void few_kernel(const __grid_constant__ FewArgs a, int rows) {
+  int output = blockIdx.x * kWarps + threadIdx.x / 32;
+  if (output >= a.outputs) return;
+  int i = 0, first = 0;
+  while (output >= a.at[i].end) first = a.at[i++].end;
+  const Few& p = a.at[i];
+  output -= first;
+  float sum[kRows] = {};
+  dot_any<kRows, X>(p, output, rows, sum);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if (static_cast<int>(threadIdx.x % 32) == r && r < rows) write1(p.finish, sum[r], r, output);
+  }
+}
+
+template <typename X>
+void launch(const FewArgs& a, std::size_t rows, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>((a.outputs + kWarps - 1) / kWarps);
+  const int threads = 32 * kWarps, count = static_cast<int>(rows);
+  if (rows == 1) {
+    few_kernel<1, X><<<blocks, threads, 0, stream>>>(a, count);
+  } else if (rows == 2) {
+    few_kernel<2, X><<<blocks, threads, 0, stream>>>(a, count);
+  } else if (rows <= 4) {
+    few_kernel<4, X><<<blocks, threads, 0, stream>>>(a, count);
+  } else {
+    few_kernel<8, X><<<blocks, threads, 0, stream>>>(a, count);
+  }
+  DECIBAN_LAUNCHED("few_rows");
+}
+
+}  // namespace
+
+void products_few(std::span<const FewProduct> group, cudaStream_t stream) {
+  for (std::size_t first = 0; first < group.size(); first += kMostProducts) {
+    FewArgs a{};
+    const auto part = group.subspan(first, std::min<std::size_t>(kMostProducts, group.size() - first));
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const FewProduct& p = part[i];
+      a.outputs += static_cast<int>(p.w->rows());
+      a.at[i] = {p.w->data(),
+                 p.w->stride(),
+                 p.x.data,
+                 p.x.stride,
+                 static_cast<int>(p.w->columns()),
+                 static_cast<int>(p.w->rows()),
+                 a.outputs,
+                 p.w->format(),
+                 p.x.type,
+                 finish(p.epilogue, p.y, p.w->scales())};
+    }
+    with_type(part[0].x.type, [&]<typename X>() { launch<X>(a, part[0].x.rows, stream); });
+  }
+}
+
+}  // namespace deciban::cuda

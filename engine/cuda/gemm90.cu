@@ -1,0 +1,396 @@
+#include <cuda.h>
+#include <cudaTypedefs.h>
+
+#include <algorithm>
+
+#include "engine/cuda/check.h"
+#include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/gemm90.h"
+#include "engine/cuda/wgmma.cuh"
+
+namespace deciban::cuda {
+namespace {
+
+// A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply,
+// 64 rows each.  Blocks stay and take one tile after the other.
+constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384, kPair = 2;
+constexpr int kMostProducts = 8;
+constexpr int kGroupRows =
+    8;  // pairs of tiles in a column of neighbours, whose operands stay in the L2 cache
+
+template <int kColumns>
+constexpr int kStages = kColumns == 256   ? 4
+                        : kColumns == 128 ? 6
+                                          : 8;
+template <int kColumns>
+constexpr int kStageBytes = (kTileRows + kColumns) * kTileInputs * 2;
+template <int kColumns>
+constexpr int kSharedBytes = kStages<kColumns>* kStageBytes<kColumns> + 1024 + 256;
+
+struct Problem {
+  CUtensorMap x, w;
+  Finish finish;
+  int rows, columns, inputs;
+  int pairs, tile_columns, end;  // pairs of tiles of this problem lie before `end` in the common numbering
+};
+struct Problems {
+  Problem at[kMostProducts];
+  int count, pairs;
+  // The head's, of one problem.
+  const Token* targets;
+  HeadPartial* partials;
+  float* target_logits;
+};
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define DECIBAN_HOPPER 1
+#endif
+
+__device__ inline unsigned shared_address(const void* p) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(p));
+}
+__device__ inline void barrier_init(std::uint64_t* b, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals));
+}
+__device__ inline void barrier_expect(std::uint64_t* b, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
+               : "memory");
+}
+// Arrives at the same barrier of the cluster's block `rank`.
+__device__ inline void barrier_arrive(std::uint64_t* b, int rank) {
+  asm volatile(
+      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(b)),
+      "r"(rank)
+      : "memory");
+}
+__device__ inline void barrier_wait(std::uint64_t* b, int parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra over;\nbra again;\nover:\n}" ::"r"(shared_address(b)),
+      "r"(parity)
+      : "memory");
+}
+__device__ inline void copy_tile(void* to, const CUtensorMap* map, int column, int row, std::uint64_t* b) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3}], "
+      "[%4];" ::"r"(shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(b))
+      : "memory");
+}
+// The same into every block of a pair, at the same place, each block's barrier being told.
+__device__ inline void copy_tile_to_pair(void* to, const CUtensorMap* map, int column, int row,
+                                         std::uint64_t* b) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster "
+      "[%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(map), "r"(column), "r"(row), "r"(shared_address(b)), "h"(static_cast<unsigned short>(3))
+      : "memory");
+}
+__device__ inline void cluster_sync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// K-major operand, 128-byte swizzle: atoms of 8 rows lie 1024 bytes apart.
+__device__ inline std::uint64_t operand(const void* p) {
+  return (static_cast<std::uint64_t>(shared_address(p)) & 0x3ffff) >> 4 | std::uint64_t{1} << 16 |
+         std::uint64_t{64} << 32 | std::uint64_t{1} << 62;
+}
+
+struct Place {
+  const Problem* problem;
+  int row, column;  // of the first element of this block's tile
+};
+__device__ inline Place place(const Problems& all, int pair, int rank, int columns) {
+  int i = 0, first = 0;
+  while (pair >= all.at[i].end) first = all.at[i++].end;
+  const Problem& p = all.at[i];
+  pair -= first;
+  const int group = pair / (kGroupRows * p.tile_columns);
+  const int height = min(kGroupRows, p.pairs - group * kGroupRows);
+  pair -= group * kGroupRows * p.tile_columns;
+  return {&p, ((group * kGroupRows + pair % height) * kPair + rank) * kTileRows, pair / height * columns};
+}
+
+// Row `row` of d goes to lanes so that each has four neighbouring columns: see write_tile.
+template <int kColumns>
+__device__ void write_tile(const Problem& p, const float (&d)[kColumns / 2], int row, int column) {
+  const int quad = threadIdx.x % 4;
+  const bool odd = quad & 1;
+#pragma unroll
+  for (int j = 0; j < kColumns / 8; j += 2) {
+    // Of columns 8 j … 8 j + 15 a lane has 2 quad and 2 quad + 1 of either half; neighbours swap halves.
+    const int c = column + 8 * (j + odd) + 4 * (quad / 2);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float a0 = d[4 * j + 2 * half], a1 = d[4 * j + 2 * half + 1];
+      const float b0 = d[4 * j + 4 + 2 * half], b1 = d[4 * j + 5 + 2 * half];
+      const float got0 = __shfl_xor_sync(0xffffffffu, odd ? a0 : b0, 1);
+      const float got1 = __shfl_xor_sync(0xffffffffu, odd ? a1 : b1, 1);
+      const int r = row + 8 * half;
+      if (r >= p.rows || c >= p.columns) continue;
+      write4(p.finish, odd ? float4{got0, got1, b0, b1} : float4{a0, a1, got0, got1}, r, c);
+    }
+  }
+}
+
+// Each thread has two rows; four lanes share a row.
+template <int kColumns>
+__device__ void score_tile(const Problems& all, const Problem& p, const float (&d)[kColumns / 2], int row,
+                           int column) {
+  const int quad = threadIdx.x % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int r = row + 8 * half;
+    float top = -INFINITY;
+    int best = 0x7fffffff;
+    const int target = r < p.rows ? all.targets[r] : -1;
+#pragma unroll
+    for (int j = 0; j < kColumns / 8; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int c = column + 8 * j + 2 * quad + e;
+        const float logit = d[4 * j + 2 * half + e] *
+                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
+        if (c < p.columns && logit > top) {
+          top = logit;
+          best = c;
+        }
+        if (c == target) all.target_logits[r] = logit;
+      }
+    }
+    const float own = top;
+    top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+    top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+    if (own != top) best = 0x7fffffff;
+    best = min(best, __shfl_xor_sync(0xffffffffu, best, 1));
+    best = min(best, __shfl_xor_sync(0xffffffffu, best, 2));
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < kColumns / 8; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int c = column + 8 * j + 2 * quad + e;
+        const float logit = d[4 * j + 2 * half + e] *
+                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
+        if (c < p.columns) sum += __expf(logit - top);
+      }
+    }
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    if (quad == 0 && r < p.rows) {
+      all.partials[static_cast<std::size_t>(r) * p.tile_columns + column / kColumns] = {top, sum, best, 0};
+    }
+  }
+}
+
+template <typename T, int kColumns, bool kHead>
+__global__ __cluster_dims__(kPair)
+    __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
+#ifdef DECIBAN_HOPPER
+  extern __shared__ unsigned char memory[];
+  constexpr int kRing = kStages<kColumns>;
+  const unsigned base = shared_address(memory);
+  unsigned char* ring = memory + ((base + 1023) / 1024 * 1024 - base);
+  auto* full = reinterpret_cast<std::uint64_t*>(ring + kRing * kStageBytes<kColumns>);
+  std::uint64_t* empty = full + kRing;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kRing; ++i) {
+      barrier_init(full + i, 1);
+      barrier_init(empty + i, 2 * kPair);  // both blocks' warpgroups have read it
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+  }
+  cluster_sync();
+  const int warpgroup = threadIdx.x / 128, rank = blockIdx.x % kPair;
+  const int first_pair = blockIdx.x / kPair, step = gridDim.x / kPair;
+  int stage = 0, parity = 0;
+  const auto advance = [&] {
+    if (++stage == kRing) {
+      stage = 0;
+      parity ^= 1;
+    }
+  };
+  if (warpgroup == 0) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    for (int pair = first_pair; threadIdx.x == 0 && pair < all.pairs; pair += step) {
+      const Place at = place(all, pair, rank, kColumns);
+      const Problem& p = *at.problem;
+      for (int k = 0; k < p.inputs; k += kTileInputs) {
+        barrier_wait(empty + stage, parity ^ 1);
+        unsigned char* to = ring + stage * kStageBytes<kColumns>;
+        barrier_expect(full + stage, kStageBytes<kColumns>);
+        copy_tile(to, &p.x, k, at.row, full + stage);
+        constexpr int kHalf = kColumns / kPair;
+        copy_tile_to_pair(to + (kTileRows + rank * kHalf) * kTileInputs * 2, &p.w, k,
+                          at.column + rank * kHalf, full + stage);
+        advance();
+      }
+    }
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    const int half = warpgroup - 1;  // which 64 rows of the tile
+    const int lane_row = half * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    const auto done = [&](int ring_stage) {
+      if (threadIdx.x % 128 < kPair) barrier_arrive(empty + ring_stage, threadIdx.x % 128);
+    };
+    for (int pair = first_pair; pair < all.pairs; pair += step) {
+      const Place at = place(all, pair, rank, kColumns);
+      const Problem& p = *at.problem;
+      float d[kColumns / 2];
+      int before = -1;  // the stage whose products may still be running
+      for (int k = 0; k < p.inputs; k += kTileInputs) {
+        barrier_wait(full + stage, parity);
+        const unsigned char* x = ring + stage * kStageBytes<kColumns> + half * 64 * kTileInputs * 2;
+        const unsigned char* w = ring + stage * kStageBytes<kColumns> + kTileRows * kTileInputs * 2;
+        const std::uint64_t a = operand(x), b = operand(w);
+        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+        for (int i = 0; i < kTileInputs / 16; ++i)
+          Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
+        asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
+        if (before >= 0) done(before);
+        before = stage;
+        advance();
+      }
+      asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+      done(before);
+      if constexpr (kHead) {
+        score_tile<kColumns>(all, p, d, at.row + lane_row, at.column);
+      } else {
+        write_tile<kColumns>(p, d, at.row + lane_row, at.column);
+      }
+    }
+  }
+  __syncwarp();
+  cluster_sync();  // the other block may still copy to this one or arrive here
+#endif
+}
+
+PFN_cuTensorMapEncodeTiled_v12000 encoder() {
+  static const auto function = [] {
+    void* address = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    DECIBAN_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &address, 12000,
+                                                  cudaEnableDefault, &found));
+    if (found != cudaDriverEntryPointSuccess) {
+      throw std::runtime_error("CUDA: the driver has no cuTensorMapEncodeTiled: it is too old");
+    }
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(address);
+  }();
+  return function;
+}
+
+// Tiles of `height` rows by 64 columns; what lies outside reads as zero.
+CUtensorMap tile_map(Tensor::Type type, const void* data, std::size_t rows, std::size_t columns,
+                     std::size_t stride, int height) {
+  CUtensorMap map;
+  const cuuint64_t sizes[2] = {columns, rows}, strides[1] = {stride * 2};
+  const cuuint32_t box[2] = {kTileInputs, static_cast<cuuint32_t>(height)}, steps[2] = {1, 1};
+  const CUresult result = encoder()(
+      &map, type == Tensor::Type::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+      2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) throw std::runtime_error("CUDA: cuTensorMapEncodeTiled failed");
+  return map;
+}
+
+Problem problem(const NarrowProduct& product, int columns) {
+  Problem p{};
+  p.x = tile_map(product.type, product.x.data, product.x.rows, product.inputs, product.x.stride, kTileRows);
+  p.w = tile_map(product.type, product.weights, product.outputs, product.inputs, product.weight_stride,
+                 columns);
+  p.finish = finish(product.epilogue, product.y, product.scales);
+  p.rows = static_cast<int>(product.x.rows);
+  p.columns = static_cast<int>(product.outputs);
+  p.inputs = static_cast<int>(product.inputs);
+  p.pairs = (p.rows + kPair * kTileRows - 1) / (kPair * kTileRows);
+  p.tile_columns = (p.columns + columns - 1) / columns;
+  return p;
+}
+
+template <typename T, int kColumns, bool kHead>
+void launch(const Problems& all, int multiprocessors, cudaStream_t stream) {
+  const auto kernel = gemm90_kernel<T, kColumns, kHead>;
+  DECIBAN_CUDA(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>));
+  kernel<<<static_cast<unsigned>(kPair * std::min(all.pairs, multiprocessors / kPair)), kThreads,
+           kSharedBytes<kColumns>, stream>>>(all);
+  DECIBAN_LAUNCHED("gemm90");
+}
+
+template <int kColumns>
+void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream) {
+  Problems all{};
+  for (const NarrowProduct& product : group) {
+    Problem& p = all.at[all.count++] = problem(product, kColumns);
+    p.end = all.pairs += p.pairs * p.tile_columns;
+  }
+  if (group[0].type == Tensor::Type::bf16) {
+    launch<bf16, kColumns, false>(all, multiprocessors, stream);
+  } else {
+    launch<f16, kColumns, false>(all, multiprocessors, stream);
+  }
+}
+
+// Wide tiles read least; narrow ones give every multiprocessor something to do.
+int tile_columns(const NarrowProduct& product, int multiprocessors) {
+  const std::size_t tile_rows = (product.x.rows + kTileRows - 1) / kTileRows;
+  for (const int columns : {256, 128, 64}) {
+    if (product.outputs < static_cast<std::size_t>(columns) * 3 / 4) continue;
+    if (tile_rows * ((product.outputs + columns - 1) / columns) >=
+        static_cast<std::size_t>(multiprocessors)) {
+      return columns;
+    }
+  }
+  return product.outputs * tile_rows > static_cast<std::size_t>(64) * multiprocessors ? 64 : 32;
+}
+
+}  // namespace
+
+bool has_gemm90(int major, int minor) { return major == 9 && minor == 0; }
+
+void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream) {
+  for (const int columns : {256, 128, 64, 32}) {
+    std::vector<NarrowProduct> same;
+    for (const NarrowProduct& product : group) {
+      if (tile_columns(product, multiprocessors) == columns) same.push_back(product);
+    }
+    for (std::size_t first = 0; first < same.size(); first += kMostProducts) {
+      const std::span part =
+          std::span(same).subspan(first, std::min<std::size_t>(kMostProducts, same.size() - first));
+      switch (columns) {
+        case 256:
+          run<256>(part, multiprocessors, stream);
+          break;
+        case 128:
+          run<128>(part, multiprocessors, stream);
+          break;
+        case 64:
+          run<64>(part, multiprocessors, stream);
+          break;
+        default:
+          run<32>(part, multiprocessors, stream);
+      }
+    }
+  }
+}
+
+void head90(const NarrowProduct& product, const Token* targets, HeadPartial* partials, float* target_logits,
+            int multiprocessors, cudaStream_t stream) {
+  Problems all{};
+  Problem& p = all.at[0] = problem(product, kHeadTile);
+  all.count = 1;
+  p.end = all.pairs = p.pairs * p.tile_columns;
+  all.targets = targets;
+  all.partials = partials;
+  all.target_logits = target_logits;
+  if (product.type == Tensor::Type::bf16) {
+    launch<bf16, kHeadTile, true>(all, multiprocessors, stream);
+  } else {
+    launch<f16, kHeadTile, true>(all, multiprocessors, stream);
+  }
+}
+
+}  // namespace deciban::cuda

@@ -1,0 +1,171 @@
+#include <algorithm>
+#include <vector>
+
+#include "engine/cuda/check.h"
+#include "engine/cuda/parameters.h"
+#include "engine/cuda/values.cuh"
+
+namespace deciban::cuda {
+namespace {
+
+constexpr std::size_t kPiece = std::size_t{8} << 20;  // elements converted at a time
+
+std::size_t element_bytes(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return 4;
+    case WeightFormat::i8:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+// [rows][columns] f32 to [rows][stride] T; counts values that are not finite in T.
+template <typename T>
+__global__ void convert(const float* in, std::size_t rows, std::size_t columns, T* out, std::size_t stride,
+                        int* damaged) {
+  const std::size_t total = rows * columns;
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < total;
+       i += std::size_t{gridDim.x} * blockDim.x) {
+    const T value = from_float<T>(in[i]);
+    if (!isfinite(to_float(value))) atomicAdd(damaged, 1);
+    out[i / columns * stride + i % columns] = value;
+  }
+}
+
+// One block a row: the largest magnitude becomes 127.
+__global__ void quantise(const float* in, std::size_t columns, std::int8_t* out, std::size_t stride,
+                         float* scales, int* damaged) {
+  const float* row = in + blockIdx.x * columns;
+  __shared__ float tops[32];
+  float top = 0;
+  bool finite = true;
+  for (std::size_t c = threadIdx.x; c < columns; c += blockDim.x) {
+    finite &= isfinite(row[c]) != 0;
+    top = fmaxf(top, fabsf(row[c]));
+  }
+  if (!finite) atomicAdd(damaged, 1);
+  for (int lane = 16; lane > 0; lane /= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, lane));
+  if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = top;
+  __syncthreads();
+  for (unsigned w = 0; w < blockDim.x / 32; ++w) top = fmaxf(top, tops[w]);
+  const float inverse = top > 0 ? 127.0f / top : 0.0f;
+  if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
+  for (std::size_t c = threadIdx.x; c < columns; c += blockDim.x) {
+    out[blockIdx.x * stride + c] = static_cast<std::int8_t>(rintf(row[c] * inverse));
+  }
+}
+
+// Values as the file would hold them if it were generated (engine/stored_tensor.cc), made where they are
+// needed.
+void fill(const StoredTensor& tensor, std::size_t first, std::size_t count, std::vector<float>& host,
+          float* device) {
+  host.resize(count);
+  tensor.read(first, count, host.data());
+  DECIBAN_CUDA(cudaMemcpy(device, host.data(), count * sizeof(float), cudaMemcpyHostToDevice));
+}
+
+[[noreturn]] void refuse(const StoredTensor& tensor, WeightFormat format) {
+  // nvcc cannot compile fmt 9.
+  throw std::runtime_error("tensor '" + tensor.name +
+                           "' holds a value that is not finite, or too large for " + name(format) +
+                           ": the file is damaged, its training diverged, or another mode is needed");
+}
+
+}  // namespace
+
+CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
+                       std::shared_ptr<std::atomic<std::uint64_t>> total)
+    : mode_(mode), total_(std::move(total)) {
+  if (tensor.shape.size() != 2) {
+    throw std::runtime_error("tensor '" + tensor.name + "' has " + std::to_string(tensor.shape.size()) +
+                             " dimensions, a matrix has 2");
+  }
+  outputs_ = tensor.shape[0];
+  inputs_ = tensor.shape[1];
+  const std::size_t bytes = element_bytes(mode.weights), unit = 16 / bytes;
+  stride_ = (inputs_ + unit - 1) / unit * unit;
+  values_ = DeviceBuffer(outputs_ * stride_ * bytes, "weights");
+  if (stride_ != inputs_) DECIBAN_CUDA(cudaMemset(values_.data(), 0, values_.bytes()));
+  if (mode.weights == WeightFormat::i8) {
+    scales_ = DeviceBuffer((outputs_ + 63) / 64 * 64 * sizeof(float), "scales");
+    DECIBAN_CUDA(cudaMemset(scales_.data(), 0, scales_.bytes()));
+  }
+  const std::size_t rows = std::clamp<std::size_t>(kPiece / inputs_, 1, outputs_);
+  DeviceBuffer staging(rows * inputs_ * sizeof(float), "staging"), flag(sizeof(int), "staging");
+  DECIBAN_CUDA(cudaMemset(flag.data(), 0, sizeof(int)));
+  std::vector<float> host;
+  for (std::size_t row = 0; row < outputs_; row += rows) {
+    const std::size_t count = std::min(rows, outputs_ - row);
+    fill(tensor, row * inputs_, count * inputs_, host, staging.as<float>());
+    std::byte* out = values_.data() + row * stride_ * bytes;
+    const auto grid = static_cast<unsigned>(std::min<std::size_t>((count * inputs_ + 255) / 256, 4096));
+    switch (mode.weights) {
+      case WeightFormat::f32:
+        convert<<<grid, 256>>>(staging.as<float>(), count, inputs_, reinterpret_cast<float*>(out), stride_,
+                               flag.as<int>());
+        break;
+      case WeightFormat::bf16:
+        convert<<<grid, 256>>>(staging.as<float>(), count, inputs_, reinterpret_cast<bf16*>(out), stride_,
+                               flag.as<int>());
+        break;
+      case WeightFormat::f16:
+        convert<<<grid, 256>>>(staging.as<float>(), count, inputs_, reinterpret_cast<f16*>(out), stride_,
+                               flag.as<int>());
+        break;
+      case WeightFormat::i8:
+        quantise<<<static_cast<unsigned>(count), 256>>>(staging.as<float>(), inputs_,
+                                                        reinterpret_cast<std::int8_t*>(out), stride_,
+                                                        scales_.as<float>() + row, flag.as<int>());
+        break;
+      case WeightFormat::f8:
+        throw std::logic_error("f8 weights are not made here");
+    }
+    DECIBAN_LAUNCHED("conversion");
+    tensor.release(row * inputs_, count * inputs_);
+  }
+  int damaged = 0;
+  DECIBAN_CUDA(cudaMemcpy(&damaged, flag.data(), sizeof damaged, cudaMemcpyDeviceToHost));
+  if (damaged != 0) refuse(tensor, mode.weights);
+  *total_ += this->bytes();
+}
+
+CudaWeight::~CudaWeight() { *total_ -= bytes(); }
+
+CudaVector::CudaVector(std::span<const float> values)
+    : size_(values.size()), values_((values.size() + 63) / 64 * 64 * sizeof(float), "parameters") {
+  DECIBAN_CUDA(cudaMemset(values_.data(), 0, values_.bytes()));
+  DECIBAN_CUDA(cudaMemcpy(values_.data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
+}
+
+CudaTable::CudaTable(const StoredTensor& tensor, std::shared_ptr<std::atomic<std::uint64_t>> total)
+    : type_(tensor.encoding == Encoding::bf16 || tensor.encoding == Encoding::generated ? Tensor::Type::bf16
+            : tensor.encoding == Encoding::f16                                          ? Tensor::Type::f16
+                                                                                        : Tensor::Type::f32),
+      rows_(tensor.shape.at(0)),
+      columns_(tensor.shape.at(1)),
+      total_(std::move(total)) {
+  if (tensor.scale != 1) type_ = Tensor::Type::f32;
+  values_ = DeviceBuffer(rows_ * columns_ * Tensor::element_bytes(type_), "embeddings");
+  const std::size_t rows = std::clamp<std::size_t>(kPiece / columns_, 1, rows_);
+  DeviceBuffer staging(rows * columns_ * sizeof(float), "staging"), flag(sizeof(int), "staging");
+  DECIBAN_CUDA(cudaMemset(flag.data(), 0, sizeof(int)));
+  std::vector<float> host;
+  for (std::size_t row = 0; row < rows_; row += rows) {
+    const std::size_t count = std::min(rows, rows_ - row);
+    fill(tensor, row * columns_, count * columns_, host, staging.as<float>());
+    with_type(type_, [&]<typename T>() {
+      convert<<<2048, 256>>>(staging.as<float>(), count, columns_,
+                             reinterpret_cast<T*>(values_.data()) + row * columns_, columns_, flag.as<int>());
+    });
+    DECIBAN_LAUNCHED("conversion");
+    tensor.release(row * columns_, count * columns_);
+  }
+  DECIBAN_CUDA(cudaDeviceSynchronize());
+  *total_ += values_.bytes();
+}
+
+CudaTable::~CudaTable() { *total_ -= values_.bytes(); }
+
+}  // namespace deciban::cuda

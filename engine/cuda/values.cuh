@@ -1,0 +1,94 @@
+// Element types on the device: conversions, vectors of four, activations.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+
+#include "engine/ops.h"
+
+namespace deciban::cuda {
+
+using bf16 = __nv_bfloat16;
+using f16 = __half;
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
+__device__ inline float to_float(f16 x) { return __half2float(x); }
+
+template <typename T>
+__device__ inline T from_float(float x) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return __float2bfloat16_rn(x);
+  } else if constexpr (std::is_same_v<T, f16>) {
+    return __float2half_rn(x);
+  } else {
+    return x;
+  }
+}
+
+// Four elements; the address must be a multiple of their size.
+__device__ inline float4 load4(const float* p) { return *reinterpret_cast<const float4*>(p); }
+template <typename T>
+__device__ inline float4 load4(const T* p) {
+  const uint2 raw = *reinterpret_cast<const uint2*>(p);
+  T v[4];
+  memcpy(v, &raw, 8);
+  return {to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3])};
+}
+__device__ inline void store4(float* p, float4 v) { *reinterpret_cast<float4*>(p) = v; }
+template <typename T>
+__device__ inline void store4(T* p, float4 v) {
+  const T narrow[4] = {from_float<T>(v.x), from_float<T>(v.y), from_float<T>(v.z), from_float<T>(v.w)};
+  uint2 raw;
+  memcpy(&raw, narrow, 8);
+  *reinterpret_cast<uint2*>(p) = raw;
+}
+
+__device__ inline float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+__device__ inline float activate(Epilogue::Act act, float p) {
+  switch (act) {
+    case Epilogue::Act::none:
+      return p;
+    case Epilogue::Act::relu2: {
+      const float m = p < 0.0f ? 0.0f : p;  // a NaN stays one
+      return m * m;
+    }
+    case Epilogue::Act::sigmoid:
+      return logistic(p);
+    case Epilogue::Act::tanh:
+      return tanhf(p);
+    case Epilogue::Act::silu:
+      return p * logistic(p);
+    case Epilogue::Act::exp_neg_exp:
+      return expf(-expf(p));
+    case Epilogue::Act::decay7:
+      return expf(-0.606531f * logistic(p));
+  }
+  return p;
+}
+
+// Sum over a warp, the same in every lane.
+__device__ inline float warp_sum(float x) {
+  for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  return x;
+}
+
+// Calls f.operator()<T>() with the type's element.
+template <typename F>
+void with_type(Tensor::Type type, const F& f) {
+  switch (type) {
+    case Tensor::Type::f32:
+      return f.template operator()<float>();
+    case Tensor::Type::bf16:
+      return f.template operator()<bf16>();
+    case Tensor::Type::f16:
+      return f.template operator()<f16>();
+  }
+  throw std::logic_error("a tensor of no type");
+}
+
+}  // namespace deciban::cuda
