@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,6 +75,9 @@ class DECIBAN_API StoredTensor {
   // The same elements in row-major order with another shape: a view where the layout allows it, else a copy
   // in f32.
   StoredTensor reshaped(std::vector<std::size_t> new_shape) const;
+  // Of a generated tensor, so that a device can make its values itself: element (i, j, …) is `scale` times
+  // generated_value(seed, i * strides[0] + j * strides[1] + …) of engine/generated_values.h.
+  std::optional<std::uint64_t> generated_seed() const;
   // Whether the elements lie in row-major order without gaps.
   bool contiguous() const;
   // Tells the system that the pages under elements [first, first + count) are not needed for now.

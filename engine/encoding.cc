@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "engine/generated_values.h"
+
 namespace deciban {
 namespace {
 
@@ -113,21 +115,9 @@ bool with_element(Encoding encoding, Use&& use) {
   }
 }
 
-// Near-normal values of deviation 1: the sum of the four 16-bit parts of a hash (splitmix64) of seed and
-// index, cut to bf16 so that every format of at least its width holds it exactly.
 struct Generated {
   explicit Generated(const std::byte* data) : seed(load<std::uint64_t>(data)) {}
-  float operator()(std::size_t index) const {
-    std::uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    z ^= z >> 31;
-    const auto total =
-        static_cast<std::int32_t>((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
-    // Four uniform parts on [0, 65536) have deviation 65536 / sqrt(3).
-    const float value = static_cast<float>(total - 131070) * (1.7320508f / 65536.0f);
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xffff0000u);
-  }
+  float operator()(std::size_t index) const { return generated_value(seed, index); }
   std::uint64_t seed;
 };
 

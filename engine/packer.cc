@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::size_t kWindow = 96;     // sequences a worker holds at once, started or waiting for a fork
 constexpr std::size_t kLogitTile = 32;  // rows of logits handed out together
-// Where rows are spread: the least piece of a sequence that does not end with it, and what pieces are whole
-// multiples of.
+// Where rows are spread: the least piece of a sequence that does not end with it (and the least chunk that is
+// tried where memory is short), and what pieces are whole multiples of.
 constexpr std::size_t kLeastPiece = 64, kPieceGrain = 16;
 
 // A sequence in work.  It has read tokens [0, read).  A waiting item starts from a copy of its parent's
@@ -166,6 +166,13 @@ class Worker {
         runner_.run(tokens_, layout_, rows_, targets_, scores_);
       } catch (const ChunkFailed& failure) {
         abandon(failure.what());
+        continue;
+      } catch (const OutOfDeviceMemory& failure) {
+        if (tokens_.size() <= kLeastPiece) {
+          abandon(failure.what());
+        } else {
+          chunk_rows_ = std::max(kLeastPiece, (tokens_.size() + 1) / 2);
+        }
         continue;
       }
       collect();
@@ -364,7 +371,7 @@ class Worker {
 
   Exchange& exchange_;
   ChunkRunner& runner_;
-  const std::size_t chunk_rows_;
+  std::size_t chunk_rows_;
   const bool spread_;
   const std::size_t window_;  // most sequences held at once
   std::list<Item> items_;     // in the source's order

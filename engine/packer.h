@@ -31,7 +31,8 @@ class ChunkRunner {
   virtual void reset(std::size_t slot) = 0;
   virtual void copy(std::size_t from, std::size_t to) = 0;
   // Reads tokens[i] at row i; the states of the layout's slots move on.  scores[j] is for targets[j] after
-  // row rows[j].
+  // row rows[j].  Throws OutOfDeviceMemory, with all states as they were, if a smaller chunk may fit: the
+  // packer halves its chunks down to 64 rows, and then gives this one's sequences up.
   virtual void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
                    std::span<const Token> targets, std::span<TokenScore> scores) = 0;
   // Logits of entries [first, first + count) of the last run()'s `rows`; valid until the next call.

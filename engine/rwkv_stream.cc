@@ -6,8 +6,6 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kLeastRows = 64;  // of a part: below this, memory is short for other reasons
-
 Tensor rows_of(const Tensor& tensor, std::size_t first, std::size_t count) {
   Tensor part = tensor;
   part.data =
@@ -36,54 +34,26 @@ void RwkvStream::copy(std::size_t from, std::size_t to) {
 
 void RwkvStream::run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
                      std::span<const Token> targets, std::span<TokenScore> scores) {
-  for (;;) {
-    const std::size_t part = std::min(most_rows_, tokens.size());
-    const bool grows = part > proven_rows_ || rows.size() > proven_targets_;
-    if (parts_.accelerator() && grows) save(layout);
-    try {
-      run_in_parts(tokens, layout, rows, targets, scores, part);
-    } catch (const OutOfDeviceMemory& e) {
-      if (!grows || part <= kLeastRows) throw ChunkFailed(e.what());
-      restore(layout);
-      most_rows_ = std::max(kLeastRows, (part + 1) / 2);
-      continue;
+  const bool grows = tokens.size() > proven_rows_ || rows.size() > proven_targets_;
+  if (parts_.accelerator() && grows) save(layout);
+  try {
+    ops_->release(0);
+    const Tensor x = forward(tokens, layout);
+    if (!rows.empty()) {
+      last_ = ops_->allocate(rows.size(), parts_.shape.width, parts_.product_type());
+      ops_->norm_rows(x, rows, parts_.ln_out.view(), last_);
+      ops_->score_head(*parts_.head, last_, targets, scores);
     }
-    saved_.clear();
-    proven_rows_ = std::max(proven_rows_, part);
-    proven_targets_ = std::max(proven_targets_, rows.size());
-    for (const Piece& piece : layout) fresh_[piece.slot] = false;
-    account();
-    return;
+  } catch (const OutOfDeviceMemory& e) {
+    if (!grows) throw ChunkFailed(e.what());
+    restore(layout);
+    throw;
   }
-}
-
-void RwkvStream::run_in_parts(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
-                              std::span<const Token> targets, std::span<TokenScore> scores,
-                              std::size_t part) {
-  ops_->release(0);
-  if (!rows.empty()) last_ = ops_->allocate(rows.size(), parts_.shape.width, parts_.product_type());
-  const std::size_t mark = ops_->mark();
-  std::vector<Piece> pieces;
-  std::vector<std::size_t> own_rows;
-  std::size_t next_row = 0;
-  for (std::size_t first = 0; first < tokens.size(); first += part) {
-    const std::size_t end = std::min(first + part, tokens.size());
-    pieces.clear();
-    for (const Piece& piece : layout) {
-      const std::size_t begin = std::max(piece.row, first), stop = std::min(piece.row + piece.count, end);
-      if (begin < stop) pieces.push_back({begin - first, stop - begin, piece.slot});
-    }
-    own_rows.clear();
-    const std::size_t first_row = next_row;
-    while (next_row < rows.size() && rows[next_row] < end) own_rows.push_back(rows[next_row++] - first);
-    ops_->release(mark);
-    const Tensor x = forward(tokens.subspan(first, end - first), pieces);
-    if (own_rows.empty()) continue;
-    const Tensor last = rows_of(last_, first_row, own_rows.size());
-    ops_->norm_rows(x, own_rows, parts_.ln_out.view(), last);
-    ops_->score_head(*parts_.head, last, targets.subspan(first_row, own_rows.size()),
-                     scores.subspan(first_row, own_rows.size()));
-  }
+  saved_.clear();
+  proven_rows_ = std::max(proven_rows_, tokens.size());
+  proven_targets_ = std::max(proven_targets_, rows.size());
+  for (const Piece& piece : layout) fresh_[piece.slot] = false;
+  account();
 }
 
 LogitRows RwkvStream::logits(std::size_t first, std::size_t count) {

@@ -35,8 +35,6 @@ class RwkvStream final : public ChunkRunner {
   std::size_t slots() const override { return fresh_.size(); }
   void reset(std::size_t slot) override;
   void copy(std::size_t from, std::size_t to) override;
-  // Where a device's memory does not suffice, the chunk is done again in smaller parts, and so are all after
-  // it. Throws ChunkFailed if the smallest part does not fit either.
   void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
            std::span<const Token> targets, std::span<TokenScore> scores) override;
   LogitRows logits(std::size_t first, std::size_t count) override;
@@ -49,12 +47,9 @@ class RwkvStream final : public ChunkRunner {
   std::size_t state_bytes() const { return slots() * parts_.state_floats() * sizeof(float); }
   // May be asked by any thread while the stream runs.
   std::uint64_t workspace_bytes() const { return workspace_.load(std::memory_order_relaxed); }
-  std::size_t most_rows() const { return most_rows_; }  // of a part; what memory allowed so far
 
  private:
   Tensor forward(std::span<const Token> tokens, Layout layout);
-  void run_in_parts(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
-                    std::span<const Token> targets, std::span<TokenScore> scores, std::size_t part);
   void repeat_step(std::span<const Token> tokens);
   void save(Layout layout);
   void restore(Layout layout);
@@ -63,8 +58,7 @@ class RwkvStream final : public ChunkRunner {
   const RwkvParts& parts_;
   std::unique_ptr<Ops> ops_;
   StateView state_;
-  std::vector<char> fresh_;  // per slot: nothing read since reset()
-  std::size_t most_rows_ = SIZE_MAX;
+  std::vector<char> fresh_;                                        // per slot: nothing read since reset()
   std::size_t proven_rows_ = 0, proven_targets_ = 0;               // that memory has sufficed for
   std::vector<std::pair<std::size_t, std::vector<float>>> saved_;  // states before the chunk in work
   Tensor last_, logit_rows_;

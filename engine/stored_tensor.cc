@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <stdexcept>
 
 #include "engine/checkpoint.h"
@@ -111,6 +112,13 @@ std::size_t StoredTensor::elements() const {
   std::size_t result = 1;
   for (const std::size_t extent : shape) result *= extent;
   return result;
+}
+
+std::optional<std::uint64_t> StoredTensor::generated_seed() const {
+  if (encoding != Encoding::generated) return std::nullopt;
+  std::uint64_t seed;
+  std::memcpy(&seed, data, sizeof seed);
+  return seed;
 }
 
 bool StoredTensor::contiguous() const {

@@ -4,6 +4,7 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/parameters.h"
 #include "engine/cuda/values.cuh"
+#include "engine/generated_values.h"
 
 namespace deciban::cuda {
 namespace {
@@ -57,10 +58,27 @@ __global__ void quantise(const float* in, std::size_t columns, std::int8_t* out,
   }
 }
 
-// Values as the file would hold them if it were generated (engine/stored_tensor.cc), made where they are
-// needed.
+__global__ void generate(std::uint64_t seed, float scale, std::size_t first, std::size_t count,
+                         std::size_t columns, std::ptrdiff_t row_stride, std::ptrdiff_t column_stride,
+                         float* out) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::size_t{gridDim.x} * blockDim.x) {
+    const std::size_t row = (first + i) / columns, column = (first + i) % columns;
+    const auto index = static_cast<std::uint64_t>(static_cast<std::ptrdiff_t>(row) * row_stride +
+                                                  static_cast<std::ptrdiff_t>(column) * column_stride);
+    out[i] = generated_value(seed, index) * scale;
+  }
+}
+
+// Elements [first, first + count) of a matrix: made on the device if they are generated, else from the file.
 void fill(const StoredTensor& tensor, std::size_t first, std::size_t count, std::vector<float>& host,
           float* device) {
+  if (const auto seed = tensor.generated_seed()) {
+    generate<<<static_cast<unsigned>(std::min<std::size_t>((count + 255) / 256, 8192)), 256>>>(
+        *seed, tensor.scale, first, count, tensor.shape[1], tensor.strides[0], tensor.strides[1], device);
+    DECIBAN_LAUNCHED("generation");
+    return;
+  }
   host.resize(count);
   tensor.read(first, count, host.data());
   DECIBAN_CUDA(cudaMemcpy(device, host.data(), count * sizeof(float), cudaMemcpyHostToDevice));

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <stdexcept>
@@ -63,11 +64,12 @@ struct Result {
   std::size_t read = 0;
 };
 
-Result pack(const std::vector<Sequence>& list, std::size_t workers, std::size_t rows, std::size_t slots) {
+Result pack(const std::vector<Sequence>& list, std::size_t workers, std::size_t rows, std::size_t slots,
+            bool spread = false) {
   Result result;
   std::atomic<std::size_t> read{0};
   ListSource source(list);
-  score_packed(source, result.got, {workers, rows, 1000},
+  score_packed(source, result.got, {workers, rows, 1000, spread},
                [&](std::size_t) { return std::make_unique<HistoryRunner>(slots, read, rows); });
   result.read = read;
   return result;
@@ -97,6 +99,7 @@ TEST(Packer, EverySequenceOfAnyLengthIsReadInOrder) {
       list.push_back({text, 1 + random() % text.size(), 0});
     }
     check(list, pack(list, 1 + random() % 3, 1 + random() % 50, 1 + random() % 8).got);
+    check(list, pack(list, 1 + random() % 3, 1 + random() % 300, 1 + random() % 40, true).got);
   }
 }
 
@@ -123,6 +126,111 @@ TEST(Packer, FamiliesGiveTheSameScoresWithAnyNumberOfSlots) {
     for (std::size_t i = 0; i < count; ++i)
       list.push_back({texts[i], 1 + random() % texts[i].size(), shared[i]});
     check(list, pack(list, 1 + random() % 2, 1 + random() % 40, 1 + random() % 6).got);
+    check(list, pack(list, 1 + random() % 2, 1 + random() % 200, 1 + random() % 30, true).got);
+  }
+}
+
+// What a chunk was made of, for tests of how rows are shared.
+class WatchingRunner final : public ChunkRunner {
+ public:
+  WatchingRunner(std::size_t slots, std::vector<std::vector<Piece>>& chunks)
+      : slots_(slots), chunks_(chunks) {}
+  std::size_t slots() const override { return slots_; }
+  void reset(std::size_t) override {}
+  void copy(std::size_t, std::size_t) override {}
+  void run(std::span<const Token>, Layout layout, std::span<const std::size_t>, std::span<const Token>,
+           std::span<TokenScore> scores) override {
+    chunks_.emplace_back(layout.begin(), layout.end());
+    std::fill(scores.begin(), scores.end(), TokenScore{-1, -1, 0});
+  }
+  LogitRows logits(std::size_t, std::size_t) override { return {}; }
+
+ private:
+  std::size_t slots_;
+  std::vector<std::vector<Piece>>& chunks_;
+};
+
+TEST(Packer, SpreadChunksAreFullAndTheirSequencesEndTogether) {
+  std::vector<std::vector<Token>> texts;
+  for (std::size_t i = 0; i < 40; ++i) texts.emplace_back(200 + 97 * (i % 17) + 1, 5);
+  std::vector<Sequence> list;
+  std::size_t total = 0;
+  for (const auto& text : texts) {
+    list.push_back({.tokens = text});
+    total += text.size() - 1;
+  }
+  std::vector<std::vector<Piece>> chunks;
+  ListSource source(list);
+  Collected got;
+  constexpr std::size_t kRows = 4096;
+  score_packed(source, got, {1, kRows, 1000, true},
+               [&](std::size_t) { return std::make_unique<WatchingRunner>(64, chunks); });
+  EXPECT_EQ(got.scores.size(), list.size());
+  // No chunk but the last few leaves much room, and no worker ends with one long sequence alone.
+  EXPECT_LE(chunks.size(), (total + kRows - 1) / kRows + 2);
+  for (std::size_t c = 0; c + 3 < chunks.size(); ++c) {
+    std::size_t rows = 0;
+    for (const Piece& piece : chunks[c]) rows += piece.count;
+    EXPECT_GE(rows, kRows - 64) << "chunk " << c;
+    EXPECT_GE(chunks[c].size(), 20u) << "chunk " << c;
+  }
+  EXPECT_GE(chunks.back().size(), 2u);
+}
+
+TEST(Packer, SpreadPiecesAreNotTooSmallToBeWorthAStep) {
+  std::vector<std::vector<Token>> texts(200, std::vector<Token>(500, 3));
+  std::vector<Sequence> list;
+  for (const auto& text : texts) list.push_back({.tokens = text});
+  std::vector<std::vector<Piece>> chunks;
+  std::vector<std::size_t> read(200);  // by slot
+  ListSource source(list);
+  Collected got;
+  score_packed(source, got, {1, 1024, 1000, true},
+               [&](std::size_t) { return std::make_unique<WatchingRunner>(200, chunks); });
+  EXPECT_EQ(got.scores.size(), list.size());
+  for (const auto& chunk : chunks) {
+    for (const Piece& piece : chunk) {
+      read.at(piece.slot) += piece.count;
+      if (read[piece.slot] % 499 != 0) EXPECT_GE(piece.count, 64u);
+    }
+  }
+}
+
+// Fails every chunk with a token of `bad`.
+class FailingRunner final : public ChunkRunner {
+ public:
+  explicit FailingRunner(Token bad) : bad_(bad) {}
+  std::size_t slots() const override { return 4; }
+  void reset(std::size_t) override {}
+  void copy(std::size_t, std::size_t) override {}
+  void run(std::span<const Token> tokens, Layout, std::span<const std::size_t>, std::span<const Token>,
+           std::span<TokenScore> scores) override {
+    if (std::find(tokens.begin(), tokens.end(), bad_) != tokens.end()) throw ChunkFailed("a broken chunk");
+    std::fill(scores.begin(), scores.end(), TokenScore{-1, -1, 0});
+  }
+  LogitRows logits(std::size_t, std::size_t) override { return {}; }
+
+ private:
+  Token bad_;
+};
+
+TEST(Packer, AFailedChunkFailsItsSequencesAndNoOthers) {
+  std::vector<std::vector<Token>> texts(30, std::vector<Token>(40, 3));
+  texts[7][20] = 9;
+  texts[22][5] = 9;
+  std::vector<Sequence> list;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    list.push_back({.tokens = texts[i], .first = 1, .shared = i % 3 == 1 ? std::size_t{20} : 0});
+  }
+  for (const bool spread : {false, true}) {
+    ListSource source(list);
+    Collected got;
+    score_packed(source, got, {1, 16, 1000, spread},
+                 [&](std::size_t) { return std::make_unique<FailingRunner>(9); });
+    EXPECT_EQ(got.scores.size() + got.failures.size(), list.size());
+    EXPECT_TRUE(got.failures.contains(7) && got.failures.contains(22));
+    EXPECT_LE(got.failures.size(), 10u);
+    for (const auto& [index, reason] : got.failures) EXPECT_EQ(reason, "a broken chunk");
   }
 }
 
