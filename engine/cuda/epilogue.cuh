@@ -78,11 +78,11 @@ __device__ inline void combine4(const Finish& f, float4 p, std::size_t row, std:
 // What comes before the activation.
 __device__ inline float4 scaled4(const Finish& f, float4 p, std::size_t column) {
   if (f.scales != nullptr) {
-    const float4 s = load4(f.scales + column);
+    const float4 s = __ldg(reinterpret_cast<const float4*>(f.scales + column));
     p = {p.x * s.x, p.y * s.y, p.z * s.z, p.w * s.w};
   }
   if (f.bias != nullptr) {
-    const float4 b = load4(f.bias + column);
+    const float4 b = __ldg(reinterpret_cast<const float4*>(f.bias + column));
     p = {p.x + b.x, p.y + b.y, p.z + b.z, p.w + b.w};
   }
   return p;

@@ -3,6 +3,7 @@
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/launch_after.cuh"
 #include "engine/cuda/products.h"
 
 namespace deciban::cuda {
@@ -70,10 +71,16 @@ __device__ void dot(const W* w, const X* x, std::size_t x_stride, int rows, int 
   const int lane = threadIdx.x % 32;
   int k = lane * kPiece;
   const int whole = inputs - inputs % kPiece;
-  for (; k + (kAhead - 1) * kStep + kPiece <= whole; k += kAhead * kStep) {
-    uint4 raw[kAhead];
+  uint4 raw[kAhead];
+  const auto fetch = [&] {  // whether all pieces of this round lie inside
+    if (k + (kAhead - 1) * kStep + kPiece > whole) return false;
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) raw[i] = __ldcs(reinterpret_cast<const uint4*>(w + k + i * kStep));
+    return true;
+  };
+  bool more = fetch();
+  predecessors_done();  // weights do not depend on anybody; what follows reads x
+  for (; more; k += kAhead * kStep, more = fetch()) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       float wv[kPiece];
@@ -132,7 +139,10 @@ __device__ void dot_any(const Few& p, int output, int rows, float (&sum)[kRows])
 template <int kRows, typename X>
 __global__ __launch_bounds__(32 * kWarps) void few_kernel(const __grid_constant__ FewArgs a, int rows) {
   int output = blockIdx.x * kWarps + threadIdx.x / 32;
-  if (output >= a.outputs) return;
+  if (output >= a.outputs) {
+    predecessors_done();
+    return;
+  }
   int i = 0, first = 0;
   while (output >= a.at[i].end) first = a.at[i++].end;
   const Few& p = a.at[i];
@@ -150,15 +160,14 @@ void launch(const FewArgs& a, std::size_t rows, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((a.outputs + kWarps - 1) / kWarps);
   const int threads = 32 * kWarps, count = static_cast<int>(rows);
   if (rows == 1) {
-    few_kernel<1, X><<<blocks, threads, 0, stream>>>(a, count);
+    launch_after(few_kernel<1, X>, blocks, threads, 0, stream, a, count);
   } else if (rows == 2) {
-    few_kernel<2, X><<<blocks, threads, 0, stream>>>(a, count);
+    launch_after(few_kernel<2, X>, blocks, threads, 0, stream, a, count);
   } else if (rows <= 4) {
-    few_kernel<4, X><<<blocks, threads, 0, stream>>>(a, count);
+    launch_after(few_kernel<4, X>, blocks, threads, 0, stream, a, count);
   } else {
-    few_kernel<8, X><<<blocks, threads, 0, stream>>>(a, count);
+    launch_after(few_kernel<8, X>, blocks, threads, 0, stream, a, count);
   }
-  DECIBAN_LAUNCHED("few_rows");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/gemm90.h"
+#include "engine/cuda/launch_after.cuh"
 #include "engine/cuda/wgmma.cuh"
 
 namespace deciban::cuda {
@@ -13,11 +14,14 @@ namespace {
 
 // A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply,
 // 64 rows each.  Blocks stay and take one tile after the other.
-constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384, kPair = 1;
+constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384;
 constexpr int kMostProducts = 8;
 constexpr int kGroupRows =
     8;  // pairs of tiles in a column of neighbours, whose operands stay in the L2 cache
 
+// Narrow tiles are for products that have few: these go without a mate.
+template <int kColumns>
+constexpr int kPair = kColumns >= 128 ? 2 : 1;
 template <int kColumns>
 constexpr int kStages = kColumns == 256   ? 4
                         : kColumns == 128 ? 6
@@ -102,7 +106,8 @@ struct Place {
   const Problem* problem;
   int row, column;  // of the first element of this block's tile
 };
-__device__ inline Place place(const Problems& all, int pair, int rank, int columns) {
+template <int kColumns>
+__device__ inline Place place(const Problems& all, int pair, int rank) {
   int i = 0, first = 0;
   while (pair >= all.at[i].end) first = all.at[i++].end;
   const Problem& p = all.at[i];
@@ -110,7 +115,8 @@ __device__ inline Place place(const Problems& all, int pair, int rank, int colum
   const int group = pair / (kGroupRows * p.tile_columns);
   const int height = min(kGroupRows, p.pairs - group * kGroupRows);
   pair -= group * kGroupRows * p.tile_columns;
-  return {&p, ((group * kGroupRows + pair % height) * kPair + rank) * kTileRows, pair / height * columns};
+  return {&p, ((group * kGroupRows + pair % height) * kPair<kColumns> + rank) * kTileRows,
+          pair / height * kColumns};
 }
 
 // Epilogues that models use have code of their own, without a decision in the loop; `kAny` serves all others.
@@ -120,8 +126,14 @@ enum class Width {
   any
 };  // of y and of what it is combined with: f32, bf16 or f16, decided late
 
-__device__ __forceinline__ float4 load_narrow(const void* at, bool is_bf16) {
-  return is_bf16 ? load4(static_cast<const bf16*>(at)) : load4(static_cast<const f16*>(at));
+__device__ __forceinline__ float4 widened(uint2 raw, bool is_bf16) {
+  if (is_bf16) {
+    return {__uint_as_float(raw.x << 16), __uint_as_float(raw.x & 0xffff0000u), __uint_as_float(raw.y << 16),
+            __uint_as_float(raw.y & 0xffff0000u)};
+  }
+  f16 v[4];
+  memcpy(v, &raw, 8);
+  return {to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3])};
 }
 __device__ __forceinline__ void store_narrow(void* at, bool is_bf16, float4 v) {
   if (is_bf16) {
@@ -154,40 +166,60 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
     char* y = at(f.y, r);
     const char *base = at(f.base, r), *target = at(f.target, r);
     const char* gate = static_cast<char*>(f.gate.data) + (r * f.gate.stride + column) * 2;
+    // What y is combined with is loaded for several places at once: a store could change what is behind the
+    // next load, so the compiler would wait for every one.
+    constexpr int kBatch = kColumns / 16 < 8 ? kColumns / 16 : 8;
 #pragma unroll
-    for (int j = 0; j < kColumns / 8; j += 2) {
-      const float a0 = d[4 * j + 2 * half], a1 = d[4 * j + 2 * half + 1];
-      const float b0 = d[4 * j + 4 + 2 * half], b1 = d[4 * j + 5 + 2 * half];
-      const float got0 = __shfl_xor_sync(0xffffffffu, odd ? a0 : b0, 1);
-      const float got1 = __shfl_xor_sync(0xffffffffu, odd ? a1 : b1, 1);
-      const int c = column + 8 * j;
-      if (!inside || c >= columns) continue;
-      float4 p = scaled4(f, odd ? float4{got0, got1, b0, b1} : float4{a0, a1, got0, got1}, c);
-      if constexpr (kWidth == Width::any) {
-        combine4(f, {activate(f.act, p.x), activate(f.act, p.y), activate(f.act, p.z), activate(f.act, p.w)},
-                 r, c);
-        continue;
-      }
-      p = {fast_activate<kAct>(p.x), fast_activate<kAct>(p.y), fast_activate<kAct>(p.z),
-           fast_activate<kAct>(p.w)};
-      const int offset = 8 * j * kBytes;
-      if constexpr (kCombine == add || kCombine == gate_add) {
-        const float4 old = load4(reinterpret_cast<const float*>(y + offset));
-        if constexpr (kCombine == gate_add) {
-          const float4 g = load_narrow(gate + 16 * j, f.gate.type == Tensor::Type::bf16);
-          p = {fmaf(g.x, p.x, old.x), fmaf(g.y, p.y, old.y), fmaf(g.z, p.z, old.z), fmaf(g.w, p.w, old.w)};
-        } else {
-          p = {old.x + p.x, old.y + p.y, old.z + p.z, old.w + p.w};
+    for (int first = 0; first < kColumns / 8; first += 2 * kBatch) {
+      float4 old[kBatch];
+      uint2 one[kBatch], other[kBatch];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int j = first + 2 * b;
+        if (!inside || column + 8 * j >= columns) continue;
+        if constexpr (kCombine == add || kCombine == gate_add) {
+          old[b] = load4(reinterpret_cast<const float*>(y + 8 * j * kBytes));
         }
-      } else if constexpr (kCombine == lerp) {
-        const float4 b = load_narrow(base + offset, base_bf16), t = load_narrow(target + offset, target_bf16);
-        p = {fmaf(t.x - b.x, p.x, b.x), fmaf(t.y - b.y, p.y, b.y), fmaf(t.z - b.z, p.z, b.z),
-             fmaf(t.w - b.w, p.w, b.w)};
+        if constexpr (kCombine == gate_add) one[b] = *reinterpret_cast<const uint2*>(gate + 16 * j);
+        if constexpr (kCombine == lerp) {
+          one[b] = *reinterpret_cast<const uint2*>(base + 16 * j);
+          other[b] = *reinterpret_cast<const uint2*>(target + 16 * j);
+        }
       }
-      if constexpr (kWidth == Width::wide) {
-        store4(reinterpret_cast<float*>(y + offset), p);
-      } else {
-        store_narrow(y + offset, y_bf16, p);
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int j = first + 2 * b;
+        const float a0 = d[4 * j + 2 * half], a1 = d[4 * j + 2 * half + 1];
+        const float b0 = d[4 * j + 4 + 2 * half], b1 = d[4 * j + 5 + 2 * half];
+        const float got0 = __shfl_xor_sync(0xffffffffu, odd ? a0 : b0, 1);
+        const float got1 = __shfl_xor_sync(0xffffffffu, odd ? a1 : b1, 1);
+        const int c = column + 8 * j;
+        if (!inside || c >= columns) continue;
+        float4 p = scaled4(f, odd ? float4{got0, got1, b0, b1} : float4{a0, a1, got0, got1}, c);
+        if constexpr (kWidth == Width::any) {
+          combine4(f,
+                   {activate(f.act, p.x), activate(f.act, p.y), activate(f.act, p.z), activate(f.act, p.w)},
+                   r, c);
+          continue;
+        }
+        p = {fast_activate<kAct>(p.x), fast_activate<kAct>(p.y), fast_activate<kAct>(p.z),
+             fast_activate<kAct>(p.w)};
+        if constexpr (kCombine == add) {
+          p = {old[b].x + p.x, old[b].y + p.y, old[b].z + p.z, old[b].w + p.w};
+        } else if constexpr (kCombine == gate_add) {
+          const float4 g = widened(one[b], f.gate.type == Tensor::Type::bf16);
+          p = {fmaf(g.x, p.x, old[b].x), fmaf(g.y, p.y, old[b].y), fmaf(g.z, p.z, old[b].z),
+               fmaf(g.w, p.w, old[b].w)};
+        } else if constexpr (kCombine == lerp) {
+          const float4 from = widened(one[b], base_bf16), to = widened(other[b], target_bf16);
+          p = {fmaf(to.x - from.x, p.x, from.x), fmaf(to.y - from.y, p.y, from.y),
+               fmaf(to.z - from.z, p.z, from.z), fmaf(to.w - from.w, p.w, from.w)};
+        }
+        if constexpr (kWidth == Width::wide) {
+          store4(reinterpret_cast<float*>(y + 8 * j * kBytes), p);
+        } else {
+          store_narrow(y + 8 * j * kBytes, y_bf16, p);
+        }
       }
     }
   }
@@ -278,11 +310,11 @@ __device__ __forceinline__ void score_tile(const Problems& all, const Problem& p
 }
 
 template <typename T, int kColumns, bool kHead>
-__global__ __cluster_dims__(kPair)
+__global__ __cluster_dims__(kMates)
     __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
 #ifdef DECIBAN_HOPPER
   extern __shared__ unsigned char memory[];
-  constexpr int kRing = kStages<kColumns>;
+  constexpr int kRing = kStages<kColumns>, kMates = kPair<kColumns>;
   const unsigned base = shared_address(memory);
   unsigned char* ring = memory + ((base + 1023) / 1024 * 1024 - base);
   auto* full = reinterpret_cast<std::uint64_t*>(ring + kRing * kStageBytes<kColumns>);
@@ -290,13 +322,14 @@ __global__ __cluster_dims__(kPair)
   if (threadIdx.x == 0) {
     for (int i = 0; i < kRing; ++i) {
       barrier_init(full + i, 1);
-      barrier_init(empty + i, 2 * kPair);  // both blocks' warpgroups have read it
+      barrier_init(empty + i, 2 * kMates);  // both blocks' warpgroups have read it
     }
     asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
   }
   cluster_sync();
-  const int warpgroup = threadIdx.x / 128, rank = blockIdx.x % kPair;
-  const int first_pair = blockIdx.x / kPair, step = gridDim.x / kPair;
+  predecessors_done();
+  const int warpgroup = threadIdx.x / 128, rank = blockIdx.x % kMates;
+  const int first_pair = blockIdx.x / kMates, step = gridDim.x / kMates;
   int stage = 0, parity = 0;
   const auto advance = [&] {
     if (++stage == kRing) {
@@ -306,21 +339,25 @@ __global__ __cluster_dims__(kPair)
   };
   if (warpgroup == 0) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    for (int pair = first_pair; threadIdx.x == 0 && pair < all.pairs; pair += step) {
-      const Place at = place(all, pair, rank, kColumns);
+    // The whole warp goes round together, so that it is whole again at the cluster's barrier.
+    for (int pair = first_pair; threadIdx.x < 32 && pair < all.pairs; pair += step) {
+      const Place at = place<kColumns>(all, pair, rank);
       const Problem& p = *at.problem;
       for (int k = 0; k < p.inputs; k += kTileInputs) {
         barrier_wait(empty + stage, parity ^ 1);
-        unsigned char* to = ring + stage * kStageBytes<kColumns>;
-        barrier_expect(full + stage, kStageBytes<kColumns>);
-        copy_tile(to, &p.x, k, at.row, full + stage);
-        constexpr int kHalf = kColumns / kPair;
-        if constexpr (kPair == 1) {
-          copy_tile(to + kTileRows * kTileInputs * 2, &p.w, k, at.column, full + stage);
-        } else {
-          copy_tile_to_pair(to + (kTileRows + rank * kHalf) * kTileInputs * 2, &p.w, k,
-                            at.column + rank * kHalf, full + stage);
+        if (threadIdx.x == 0) {
+          constexpr int kPart = kColumns / kMates;
+          unsigned char* to = ring + stage * kStageBytes<kColumns>;
+          unsigned char* w = to + (kTileRows + rank * kPart) * kTileInputs * 2;
+          barrier_expect(full + stage, kStageBytes<kColumns>);
+          copy_tile(to, &p.x, k, at.row, full + stage);
+          if constexpr (kMates == 1) {
+            copy_tile(w, &p.w, k, at.column, full + stage);
+          } else {
+            copy_tile_to_pair(w, &p.w, k, at.column + rank * kPart, full + stage);
+          }
         }
+        __syncwarp();
         advance();
       }
     }
@@ -329,10 +366,10 @@ __global__ __cluster_dims__(kPair)
     const int half = warpgroup - 1;  // which 64 rows of the tile
     const int lane_row = half * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
     const auto done = [&](int ring_stage) {
-      if (threadIdx.x % 128 < kPair) barrier_arrive(empty + ring_stage, threadIdx.x % 128);
+      if (threadIdx.x % 128 < kMates) barrier_arrive(empty + ring_stage, threadIdx.x % 128);
     };
     for (int pair = first_pair; pair < all.pairs; pair += step) {
-      const Place at = place(all, pair, rank, kColumns);
+      const Place at = place<kColumns>(all, pair, rank);
       const Problem& p = *at.problem;
       float d[kColumns / 2];
       int before = -1;  // the stage whose products may still be running
@@ -394,17 +431,19 @@ CUtensorMap tile_map(Tensor::Type type, const void* data, std::size_t rows, std:
   return map;
 }
 
-Problem problem(const NarrowProduct& product, int columns) {
+template <int kColumns>
+Problem problem(const NarrowProduct& product) {
   Problem p{};
   p.x = tile_map(product.type, product.x.data, product.x.rows, product.inputs, product.x.stride, kTileRows);
   p.w = tile_map(product.type, product.weights, product.outputs, product.inputs, product.weight_stride,
-                 columns);
+                 kColumns / kPair<kColumns>);
   p.finish = finish(product.epilogue, product.y, product.scales);
   p.rows = static_cast<int>(product.x.rows);
   p.columns = static_cast<int>(product.outputs);
   p.inputs = static_cast<int>(product.inputs);
-  p.pairs = (p.rows + kPair * kTileRows - 1) / (kPair * kTileRows);
-  p.tile_columns = (p.columns + columns - 1) / columns;
+  constexpr int kRows = kPair<kColumns> * kTileRows;
+  p.pairs = (p.rows + kRows - 1) / kRows;
+  p.tile_columns = (p.columns + kColumns - 1) / kColumns;
   return p;
 }
 
@@ -413,16 +452,16 @@ void launch(const Problems& all, int multiprocessors, cudaStream_t stream) {
   const auto kernel = gemm90_kernel<T, kColumns, kHead>;
   DECIBAN_CUDA(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes<kColumns>));
-  kernel<<<static_cast<unsigned>(kPair * std::min(all.pairs, multiprocessors / kPair)), kThreads,
-           kSharedBytes<kColumns>, stream>>>(all);
-  DECIBAN_LAUNCHED("gemm90");
+  constexpr int kMates = kPair<kColumns>;
+  launch_after(kernel, kMates * std::min(all.pairs, multiprocessors / kMates), kThreads,
+               kSharedBytes<kColumns>, stream, all);
 }
 
 template <int kColumns>
 void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream) {
   Problems all{};
   for (const NarrowProduct& product : group) {
-    Problem& p = all.at[all.count++] = problem(product, kColumns);
+    Problem& p = all.at[all.count++] = problem<kColumns>(product);
     p.end = all.pairs += p.pairs * p.tile_columns;
   }
   if (group[0].type == Tensor::Type::bf16) {
@@ -435,14 +474,14 @@ void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t
 // Wide tiles read least; narrow ones give every multiprocessor something to do.
 int tile_columns(const NarrowProduct& product, int multiprocessors) {
   const std::size_t tile_rows = (product.x.rows + kTileRows - 1) / kTileRows;
-  for (const int columns : {256, 128, 64}) {
-    if (product.outputs < static_cast<std::size_t>(columns) * 3 / 4) continue;
-    if (tile_rows * ((product.outputs + columns - 1) / columns) >=
-        static_cast<std::size_t>(multiprocessors)) {
+  for (const int columns : {256, 128}) {
+    const std::size_t tiles = tile_rows * ((product.outputs + columns - 1) / columns);
+    if (product.outputs * 4 >= static_cast<std::size_t>(columns) * 3 && tile_rows > 1 &&
+        tiles >= static_cast<std::size_t>(multiprocessors)) {
       return columns;
     }
   }
-  return product.outputs * tile_rows > static_cast<std::size_t>(64) * multiprocessors ? 64 : 32;
+  return tile_rows * ((product.outputs + 63) / 64) * 2 > static_cast<std::size_t>(multiprocessors) ? 64 : 32;
 }
 
 }  // namespace
@@ -478,7 +517,7 @@ void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStrea
 void head90(const NarrowProduct& product, const Token* targets, HeadPartial* partials, float* target_logits,
             int multiprocessors, cudaStream_t stream) {
   Problems all{};
-  Problem& p = all.at[0] = problem(product, kHeadTile);
+  Problem& p = all.at[0] = problem<kHeadTile>(product);
   all.count = 1;
   p.end = all.pairs = p.pairs * p.tile_columns;
   all.targets = targets;

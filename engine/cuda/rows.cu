@@ -4,6 +4,7 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/launch.h"
+#include "engine/cuda/launch_after.cuh"
 
 namespace deciban::cuda {
 namespace {
@@ -48,6 +49,7 @@ template <typename T>
 __global__ void embed_kernel(const T* table, int columns, const Token* tokens, bool normed, NormArgs norm,
                              float* x, std::size_t stride) {
   __shared__ float shared[32];
+  predecessors_done();
   const T* from = table + static_cast<std::size_t>(tokens[blockIdx.x]) * columns;
   float* row = x + blockIdx.x * stride;
   for (int c = threadIdx.x; c < columns; c += blockDim.x) row[c] = to_float(from[c]);
@@ -58,6 +60,7 @@ template <typename T>
 __global__ void norm_rows_kernel(const float* x, std::size_t stride, int columns, const std::size_t* rows,
                                  NormArgs norm, T* out, std::size_t out_stride) {
   __shared__ float shared[32];
+  predecessors_done();
   normalise_row(x + rows[blockIdx.x] * stride, columns, norm, out + blockIdx.x * out_stride, shared);
 }
 
@@ -109,6 +112,7 @@ __device__ void load_normalised(const MixArgs& a, int row, float4 (&h)[kQuads], 
 template <int kQuads>
 __global__ void norm_mix_kernel(const __grid_constant__ MixArgs a) {
   __shared__ float shared[32];
+  predecessors_done();
   float4 h[kQuads], before[kQuads];
   const int first = blockIdx.x * a.run;
   const int last = min(first + a.run, a.rows);
@@ -149,6 +153,7 @@ __global__ void norm_mix_kernel(const __grid_constant__ MixArgs a) {
 template <int kQuads>
 __global__ void shift_states_kernel(const __grid_constant__ MixArgs a, const int4* pieces) {
   __shared__ float shared[32];
+  predecessors_done();
   const int4 piece = pieces[blockIdx.x];
   float4 h[kQuads];
   load_normalised(a, piece.x + piece.y - 1, h, shared);
@@ -175,11 +180,10 @@ template <int kQuads>
 void launch_norm_mix(const MixArgs& a, const DeviceLayout& layout, cudaStream_t stream) {
   const int threads = threads_for(a.columns, kQuads);
   const auto blocks = static_cast<unsigned>((a.rows + a.run - 1) / a.run);
-  norm_mix_kernel<kQuads><<<blocks, threads, 0, stream>>>(a);
-  DECIBAN_LAUNCHED("norm_mix");
+  launch_after(norm_mix_kernel<kQuads>, blocks, threads, 0, stream, a);
   if (layout.singles) return;
-  shift_states_kernel<kQuads><<<static_cast<unsigned>(layout.pieces), threads, 0, stream>>>(a, layout.table);
-  DECIBAN_LAUNCHED("shift_states");
+  launch_after(shift_states_kernel<kQuads>, static_cast<unsigned>(layout.pieces), threads, 0, stream, a,
+               layout.table);
 }
 
 }  // namespace
@@ -188,22 +192,22 @@ void embed_rows(const CudaTable& table, const Token* tokens, const Norm* norm, c
                 cudaStream_t stream) {
   const int threads = static_cast<int>(std::clamp<std::size_t>((x.columns + 31) / 32 * 32, 32, 256));
   with_type(table.type(), [&]<typename T>() {
-    embed_kernel<<<static_cast<unsigned>(x.rows), threads, 0, stream>>>(
-        static_cast<const T*>(table.data()), static_cast<int>(x.columns), tokens, norm != nullptr,
-        norm == nullptr ? NormArgs{} : arguments(*norm), x.f32(), x.stride);
+    launch_after(embed_kernel<T>, static_cast<unsigned>(x.rows), threads, 0, stream,
+
+                 static_cast<const T*>(table.data()), static_cast<int>(x.columns), tokens, norm != nullptr,
+                 norm == nullptr ? NormArgs{} : arguments(*norm), x.f32(), x.stride);
   });
-  DECIBAN_LAUNCHED("embed");
 }
 
 void norm_rows(const Tensor& x, const std::size_t* rows, const Norm& norm, const Tensor& out,
                cudaStream_t stream) {
   const int threads = static_cast<int>(std::clamp<std::size_t>((x.columns + 31) / 32 * 32, 32, 256));
   with_type(out.type, [&]<typename T>() {
-    norm_rows_kernel<<<static_cast<unsigned>(out.rows), threads, 0, stream>>>(
-        x.f32(), x.stride, static_cast<int>(x.columns), rows, arguments(norm), static_cast<T*>(out.data),
-        out.stride);
+    launch_after(norm_rows_kernel<T>, static_cast<unsigned>(out.rows), threads, 0, stream,
+
+                 x.f32(), x.stride, static_cast<int>(x.columns), rows, arguments(norm),
+                 static_cast<T*>(out.data), out.stride);
   });
-  DECIBAN_LAUNCHED("norm_rows");
 }
 
 void cast(const Tensor& from, const Tensor& to, cudaStream_t stream) {

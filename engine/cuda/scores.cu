@@ -1,6 +1,7 @@
 // Log-sum-exp of finished logits by tiles, and the last step that joins the tiles of a row.
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/launch_after.cuh"
 #include "engine/cuda/products.h"
 
 namespace deciban::cuda {
@@ -30,6 +31,7 @@ __global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, s
                                                           const Token* targets, HeadPartial* partials,
                                                           std::size_t tiles, float* target_logits) {
   __shared__ HeadPartial warps[kThreads / 32];
+  predecessors_done();
   const float* row = logits + blockIdx.x * stride;
   const auto logit = [&](int c) { return scales == nullptr ? row[c] : row[c] * scales[first + c]; };
   HeadPartial p = nothing();
@@ -57,6 +59,7 @@ __global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, s
 // A warp a row.
 __global__ void combine_kernel(const HeadPartial* partials, int rows, int tiles, const Token* targets,
                                const float* target_logits, TokenScore* scores) {
+  predecessors_done();
   const int row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
   if (row >= rows) return;
   HeadPartial p = nothing();

@@ -2,6 +2,7 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/launch.h"
+#include "engine/cuda/launch_after.cuh"
 
 namespace deciban::cuda {
 namespace {
@@ -29,6 +30,7 @@ __device__ void exp_pair(float d, float& ea, float& eb) {
 
 template <typename T, typename Out>
 __global__ void wkv4_kernel(const __grid_constant__ Wkv4Args a) {
+  predecessors_done();
   const int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= a.channels) return;
   const int4 piece = a.pieces[blockIdx.y];
@@ -97,9 +99,9 @@ void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, co
   const dim3 grid(static_cast<unsigned>((r.columns + kThreads - 1) / kThreads),
                   static_cast<unsigned>(layout.pieces));
   with_type(r.type, [&]<typename T>() {
-    with_type(out.type, [&]<typename Out>() { wkv4_kernel<T, Out><<<grid, kThreads, 0, stream>>>(a); });
+    with_type(out.type,
+              [&]<typename Out>() { launch_after(wkv4_kernel<T, Out>, grid, kThreads, 0, stream, a); });
   });
-  DECIBAN_LAUNCHED("wkv4");
 }
 
 }  // namespace deciban::cuda

@@ -6,6 +6,7 @@
 // while the tile before is computed; per-token vectors (normalised keys, decays) are prepared and results are
 // normalised by eight threads a token.
 #include "engine/cuda/check.h"
+#include "engine/cuda/launch_after.cuh"
 #include "engine/cuda/wkv_heads.cuh"
 
 namespace deciban::cuda {
@@ -55,6 +56,7 @@ template <int kVersion, typename T, typename Out>
 __global__ __launch_bounds__(kThreads, kBlocks) void heads64_kernel(const __grid_constant__ HeadsArgs p) {
   extern __shared__ __align__(16) unsigned char memory[];
   auto& s = *reinterpret_cast<Shared<T>*>(memory);
+  predecessors_done();
   const int4 piece = p.pieces[blockIdx.x / p.heads];
   const int head = blockIdx.x % p.heads, column = head * kSize, rows = piece.y;
   const auto at = [&](const void* data, std::size_t stride) {
@@ -277,10 +279,9 @@ void launch(const HeadsArgs& args, Tensor::Type inner, Tensor::Type out, std::si
       const auto kernel = heads64_kernel<kVersion, T, Out>;
       constexpr int kBytes = sizeof(Shared<T>);
       DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-      kernel<<<static_cast<unsigned>(pieces * args.heads), kThreads, kBytes, stream>>>(args);
+      launch_after(kernel, static_cast<unsigned>(pieces * args.heads), kThreads, kBytes, stream, args);
     });
   });
-  DECIBAN_LAUNCHED("wkv_heads64");
 }
 
 }  // namespace
