@@ -310,7 +310,7 @@ __device__ __forceinline__ void score_tile(const Problems& all, const Problem& p
 }
 
 template <typename T, int kColumns, bool kHead>
-__global__ __cluster_dims__(kMates)
+__global__ __cluster_dims__(kPair<kColumns>)
     __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
 #ifdef DECIBAN_HOPPER
   extern __shared__ unsigned char memory[];
