@@ -13,7 +13,7 @@ namespace {
 
 // A block: one thread that has tiles copied into a ring in shared memory, and two warpgroups that multiply,
 // 64 rows each.  Blocks stay and take one tile after the other.
-constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384, kPair = 2;
+constexpr int kTileRows = 128, kTileInputs = 64, kThreads = 384, kPair = 1;
 constexpr int kMostProducts = 8;
 constexpr int kGroupRows =
     8;  // pairs of tiles in a column of neighbours, whose operands stay in the L2 cache
@@ -90,7 +90,7 @@ __device__ inline void copy_tile_to_pair(void* to, const CUtensorMap* map, int c
       : "memory");
 }
 __device__ inline void cluster_sync() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 // K-major operand, 128-byte swizzle: atoms of 8 rows lie 1024 bytes apart.
 __device__ inline std::uint64_t operand(const void* p) {
@@ -223,8 +223,12 @@ __global__ __cluster_dims__(kPair)
         barrier_expect(full + stage, kStageBytes<kColumns>);
         copy_tile(to, &p.x, k, at.row, full + stage);
         constexpr int kHalf = kColumns / kPair;
-        copy_tile_to_pair(to + (kTileRows + rank * kHalf) * kTileInputs * 2, &p.w, k,
-                          at.column + rank * kHalf, full + stage);
+        if constexpr (kPair == 1) {
+          copy_tile(to + kTileRows * kTileInputs * 2, &p.w, k, at.column, full + stage);
+        } else {
+          copy_tile_to_pair(to + (kTileRows + rank * kHalf) * kTileInputs * 2, &p.w, k,
+                            at.column + rank * kHalf, full + stage);
+        }
         advance();
       }
     }

@@ -95,7 +95,7 @@ DECIBAN_API int deciban_cuda_devices(deciban_cuda_device* out, int most, char* e
     }
     deciban_cuda_device& d = out[i];
     d = {};
-    std::strncpy(d.name, properties.name, sizeof d.name - 1);
+    fmt::format_to_n(d.name, sizeof d.name - 1, "{}", properties.name);
     d.major = properties.major;
     d.minor = properties.minor;
     d.multiprocessors = properties.multiProcessorCount;
