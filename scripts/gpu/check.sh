@@ -127,7 +127,7 @@ run_speed() {
 }
 
 run_peers() {
-  if timeout 300 python3 scripts/gpu/peers.py --json "$out/peers.json" >"$out/peers.log" 2>&1; then
+  if timeout 400 python3 scripts/gpu/peers.py --wheel "$kit/wheels" --json "$out/peers.json" >"$out/peers.log" 2>&1; then
     line peers ok ''
   else
     failed=yes

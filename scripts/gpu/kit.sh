@@ -56,6 +56,12 @@ LD_LIBRARY_PATH="$out/lib" ldd "$out"/bin/* "$out"/lib/*.so |
   done
 strip --strip-unneeded "$out"/bin/* "$out"/lib/*.so* 2>/dev/null || true
 
+# For peers.py, if it was fetched before: pip download rwkv --no-deps -d build/wheels
+if compgen -G 'build/wheels/*.whl' >/dev/null; then
+  mkdir -p "$out/wheels"
+  cp build/wheels/*.whl "$out/wheels/"
+fi
+
 git describe --always --dirty --abbrev=12 --exclude='*' >"$out/commit" 2>/dev/null || printf 'unknown\n' >"$out/commit"
 tar -C "$(dirname "$out")" -czf "$out.tar.gz" "$(basename "$out")"
 size=$(du -sm "$out" | cut -f1)
