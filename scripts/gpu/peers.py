@@ -5,8 +5,8 @@
 
 What uncheatable_eval runs today: the PyPI package `rwkv` ('cuda fp16', its CUDA kernels compiled here), one document at
 a time in chunks of 1024 tokens, each from a fresh state, log_softmax in f32 and gather.  For orientation, transformers'
-GPT-NeoX (bf16, SDPA) on 64 documents of 1024 tokens.  Needs torch, nvcc and ninja; what is not installed is left out and
-named.  --wheel is the package as a file, for machines without a network (pip download rwkv --no-deps).
+GPT-NeoX (bf16, SDPA) on 64 documents of 1024 tokens.  Needs torch, nvcc and ninja; what is not installed is left out
+and named.  --wheel is the package as a file, for machines without a network (pip download rwkv --no-deps).
 """
 import argparse
 import glob
@@ -186,9 +186,12 @@ def main():
 
     environment = dict(os.environ)
     if arguments.wheel:
-        wheels = glob.glob(os.path.join(arguments.wheel, "rwkv-*.whl")) if os.path.isdir(arguments.wheel) else [arguments.wheel]
-        if wheels:
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [unpack(wheels[0]), environment.get("PYTHONPATH")]))
+        found = [arguments.wheel]
+        if not os.path.isfile(arguments.wheel):
+            found = glob.glob(os.path.join(arguments.wheel, "rwkv-*.whl"))
+        if found:
+            paths = [unpack(found[0]), environment.get("PYTHONPATH")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     results, left_out = [], []
     for name in arguments.only.split(","):
         if name not in RWKV and name not in PYTHIA:
@@ -199,7 +202,8 @@ def main():
         results += own
         for r in own:
             what = f"{r['documents']}x{r['tokens']}" if r["work"] == "score" else str(r["batch"])
-            print(f"{r['model']:<12} {r['engine']:<42} {r['work']:<7} {what:<8} {r['tokens_per_second']:>10.0f} tok/s", flush=True)
+            print(f"{r['model']:<12} {r['engine']:<42} {r['work']:<7} {what:<8} {r['tokens_per_second']:>10.0f} tok/s",
+                  flush=True)
         if child.returncode != 0:
             left_out.append({"model": name, "reason": (child.stdout.strip().splitlines() or ["no output"])[-1]})
             print(f"{name:<12} left out: {left_out[-1]['reason']}", flush=True)
