@@ -59,19 +59,9 @@ __device__ inline void store1(const View& v, std::size_t row, std::size_t column
   }
 }
 
-// y[row][column …] from the product p.  Four columns at once may write into a row's padding.
-__device__ inline void write4(const Finish& f, float4 p, std::size_t row, std::size_t column) {
-  if (f.scales != nullptr) {
-    const float4 s = load4(f.scales + column);
-    p = {p.x * s.x, p.y * s.y, p.z * s.z, p.w * s.w};
-  }
-  if (f.bias != nullptr) {
-    const float4 b = load4(f.bias + column);
-    p = {p.x + b.x, p.y + b.y, p.z + b.z, p.w + b.w};
-  }
-  if (f.act != Epilogue::Act::none) {
-    p = {activate(f.act, p.x), activate(f.act, p.y), activate(f.act, p.z), activate(f.act, p.w)};
-  }
+// y[row][column …] from the product p after its activation.  Four columns at once may write into a row's
+// padding.
+__device__ inline void combine4(const Finish& f, float4 p, std::size_t row, std::size_t column) {
   if (f.combine == Epilogue::Combine::add) {
     const float4 y = load4(f.y, row, column);
     p = {y.x + p.x, y.y + p.y, y.z + p.z, y.w + p.w};
@@ -84,6 +74,25 @@ __device__ inline void write4(const Finish& f, float4 p, std::size_t row, std::s
          fmaf(t.w - b.w, p.w, b.w)};
   }
   store4(f.y, row, column, p);
+}
+// What comes before the activation.
+__device__ inline float4 scaled4(const Finish& f, float4 p, std::size_t column) {
+  if (f.scales != nullptr) {
+    const float4 s = load4(f.scales + column);
+    p = {p.x * s.x, p.y * s.y, p.z * s.z, p.w * s.w};
+  }
+  if (f.bias != nullptr) {
+    const float4 b = load4(f.bias + column);
+    p = {p.x + b.x, p.y + b.y, p.z + b.z, p.w + b.w};
+  }
+  return p;
+}
+__device__ inline void write4(const Finish& f, float4 p, std::size_t row, std::size_t column) {
+  p = scaled4(f, p, column);
+  if (f.act != Epilogue::Act::none) {
+    p = {activate(f.act, p.x), activate(f.act, p.y), activate(f.act, p.z), activate(f.act, p.w)};
+  }
+  combine4(f, p, row, column);
 }
 
 __device__ inline void write1(const Finish& f, float p, std::size_t row, std::size_t column) {

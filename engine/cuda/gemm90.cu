@@ -113,75 +113,167 @@ __device__ inline Place place(const Problems& all, int pair, int rank, int colum
   return {&p, ((group * kGroupRows + pair % height) * kPair + rank) * kTileRows, pair / height * columns};
 }
 
-// Row `row` of d goes to lanes so that each has four neighbouring columns: see write_tile.
-template <int kColumns>
-__device__ void write_tile(const Problem& p, const float (&d)[kColumns / 2], int row, int column) {
+// Epilogues that models use have code of their own, without a decision in the loop; `kAny` serves all others.
+enum class Width {
+  wide,
+  narrow,
+  any
+};  // of y and of what it is combined with: f32, bf16 or f16, decided late
+
+__device__ __forceinline__ float4 load_narrow(const void* at, bool is_bf16) {
+  return is_bf16 ? load4(static_cast<const bf16*>(at)) : load4(static_cast<const f16*>(at));
+}
+__device__ __forceinline__ void store_narrow(void* at, bool is_bf16, float4 v) {
+  if (is_bf16) {
+    store4(static_cast<bf16*>(at), v);
+  } else {
+    store4(static_cast<f16*>(at), v);
+  }
+}
+
+// The thread's part of a tile to y: rows `row` and `row` + 8.
+template <int kColumns, Epilogue::Act kAct, Epilogue::Combine kCombine, Width kWidth>
+__device__ __forceinline__ void write_tile(const Finish& f, int rows, int columns,
+                                           const float (&d)[kColumns / 2], int row, int column) {
+  using enum Epilogue::Combine;
   const int quad = threadIdx.x % 4;
   const bool odd = quad & 1;
+  // Of columns 8 j … 8 j + 15 a lane has 2 quad and 2 quad + 1 of either half; neighbours swap halves, so
+  // that each has four columns in a row and the four lanes of a row fill whole sectors.
+  column += 8 * odd + 4 * (quad / 2);
+  constexpr int kBytes = kWidth == Width::wide ? 4 : 2;
+  const auto at = [&](const View& v, int r) {
+    return static_cast<char*>(v.data) + (r * v.stride + column) * kBytes;
+  };
+  const bool y_bf16 = f.y.type == Tensor::Type::bf16, base_bf16 = f.base.type == Tensor::Type::bf16,
+             target_bf16 = f.target.type == Tensor::Type::bf16;
 #pragma unroll
-  for (int j = 0; j < kColumns / 8; j += 2) {
-    // Of columns 8 j … 8 j + 15 a lane has 2 quad and 2 quad + 1 of either half; neighbours swap halves.
-    const int c = column + 8 * (j + odd) + 4 * (quad / 2);
+  for (int half = 0; half < 2; ++half) {
+    const int r = row + 8 * half;
+    const bool inside = r < rows;
+    char* y = at(f.y, r);
+    const char *base = at(f.base, r), *target = at(f.target, r);
+    const char* gate = static_cast<char*>(f.gate.data) + (r * f.gate.stride + column) * 2;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int j = 0; j < kColumns / 8; j += 2) {
       const float a0 = d[4 * j + 2 * half], a1 = d[4 * j + 2 * half + 1];
       const float b0 = d[4 * j + 4 + 2 * half], b1 = d[4 * j + 5 + 2 * half];
       const float got0 = __shfl_xor_sync(0xffffffffu, odd ? a0 : b0, 1);
       const float got1 = __shfl_xor_sync(0xffffffffu, odd ? a1 : b1, 1);
-      const int r = row + 8 * half;
-      if (r >= p.rows || c >= p.columns) continue;
-      write4(p.finish, odd ? float4{got0, got1, b0, b1} : float4{a0, a1, got0, got1}, r, c);
+      const int c = column + 8 * j;
+      if (!inside || c >= columns) continue;
+      float4 p = scaled4(f, odd ? float4{got0, got1, b0, b1} : float4{a0, a1, got0, got1}, c);
+      if constexpr (kWidth == Width::any) {
+        combine4(f, {activate(f.act, p.x), activate(f.act, p.y), activate(f.act, p.z), activate(f.act, p.w)},
+                 r, c);
+        continue;
+      }
+      p = {fast_activate<kAct>(p.x), fast_activate<kAct>(p.y), fast_activate<kAct>(p.z),
+           fast_activate<kAct>(p.w)};
+      const int offset = 8 * j * kBytes;
+      if constexpr (kCombine == add || kCombine == gate_add) {
+        const float4 old = load4(reinterpret_cast<const float*>(y + offset));
+        if constexpr (kCombine == gate_add) {
+          const float4 g = load_narrow(gate + 16 * j, f.gate.type == Tensor::Type::bf16);
+          p = {fmaf(g.x, p.x, old.x), fmaf(g.y, p.y, old.y), fmaf(g.z, p.z, old.z), fmaf(g.w, p.w, old.w)};
+        } else {
+          p = {old.x + p.x, old.y + p.y, old.z + p.z, old.w + p.w};
+        }
+      } else if constexpr (kCombine == lerp) {
+        const float4 b = load_narrow(base + offset, base_bf16), t = load_narrow(target + offset, target_bf16);
+        p = {fmaf(t.x - b.x, p.x, b.x), fmaf(t.y - b.y, p.y, b.y), fmaf(t.z - b.z, p.z, b.z),
+             fmaf(t.w - b.w, p.w, b.w)};
+      }
+      if constexpr (kWidth == Width::wide) {
+        store4(reinterpret_cast<float*>(y + offset), p);
+      } else {
+        store_narrow(y + offset, y_bf16, p);
+      }
     }
   }
 }
 
-// Each thread has two rows; four lanes share a row.
 template <int kColumns>
-__device__ void score_tile(const Problems& all, const Problem& p, const float (&d)[kColumns / 2], int row,
-                           int column) {
-  const int quad = threadIdx.x % 4;
+__device__ __forceinline__ void write_tile(const Finish& f, int rows, int columns,
+                                           const float (&d)[kColumns / 2], int row, int column) {
+  using Act = Epilogue::Act;
+  using Combine = Epilogue::Combine;
+  const auto wide = [](const View& v) { return v.type == Tensor::Type::f32; };
+  const auto go = [&]<Act kAct, Combine kCombine, Width kWidth>() {
+    write_tile<kColumns, kAct, kCombine, kWidth>(f, rows, columns, d, row, column);
+  };
+  if (f.combine == Combine::store && wide(f.y)) {
+    if (f.act == Act::none) return go.template operator()<Act::none, Combine::store, Width::wide>();
+    if (f.act == Act::decay7) return go.template operator()<Act::decay7, Combine::store, Width::wide>();
+    if (f.act == Act::exp_neg_exp)
+      return go.template operator()<Act::exp_neg_exp, Combine::store, Width::wide>();
+  } else if (f.combine == Combine::store) {
+    if (f.act == Act::none) return go.template operator()<Act::none, Combine::store, Width::narrow>();
+    if (f.act == Act::relu2) return go.template operator()<Act::relu2, Combine::store, Width::narrow>();
+    if (f.act == Act::sigmoid) return go.template operator()<Act::sigmoid, Combine::store, Width::narrow>();
+    if (f.act == Act::tanh) return go.template operator()<Act::tanh, Combine::store, Width::narrow>();
+    if (f.act == Act::silu) return go.template operator()<Act::silu, Combine::store, Width::narrow>();
+  } else if (f.combine == Combine::add && f.act == Act::none) {
+    return go.template operator()<Act::none, Combine::add, Width::wide>();
+  } else if (f.combine == Combine::gate_add && f.act == Act::none && !wide(f.gate)) {
+    return go.template operator()<Act::none, Combine::gate_add, Width::wide>();
+  } else if (f.combine == Combine::lerp && f.act == Act::sigmoid && !wide(f.y) && !wide(f.base) &&
+             !wide(f.target)) {
+    return go.template operator()<Act::sigmoid, Combine::lerp, Width::narrow>();
+  }
+  go.template operator()<Act::none, Combine::store, Width::any>();
+}
+
+// One row's part of a tile: columns `column` + 8 j + e of it are d[4 j + e].  Four lanes share a row.
+template <int kColumns, bool kWhole>
+__device__ __forceinline__ void score_row(const Problems& all, const float* d, const float* scales, int row,
+                                          int rows, int columns, int tile, int tiles) {
+  const int quad = threadIdx.x % 4, column = tile * kColumns + 2 * quad;
+  // kWhole: the tile is full and unscaled, which is all but the last one of a vocabulary in 16 bits.
+  const auto logit = [&](int j, int e) {
+    if constexpr (kWhole) return d[4 * j + e];
+    const int c = column + 8 * j + e;
+    return c >= columns ? -INFINITY : scales == nullptr ? d[4 * j + e] : d[4 * j + e] * scales[c];
+  };
+  float top = -INFINITY;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int r = row + 8 * half;
-    float top = -INFINITY;
-    int best = 0x7fffffff;
-    const int target = r < p.rows ? all.targets[r] : -1;
+  for (int j = 0; j < kColumns / 8; ++j) top = fmaxf(top, fmaxf(logit(j, 0), logit(j, 1)));
+  top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+  top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+  const int target = row < rows ? all.targets[row] - column : -1;
+  int best = 0x7fffffff;
+  float sum = 0;
 #pragma unroll
-    for (int j = 0; j < kColumns / 8; ++j) {
+  for (int j = kColumns / 8 - 1; j >= 0; --j) {
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int c = column + 8 * j + 2 * quad + e;
-        const float logit = d[4 * j + 2 * half + e] *
-                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
-        if (c < p.columns && logit > top) {
-          top = logit;
-          best = c;
-        }
-        if (c == target) all.target_logits[r] = logit;
-      }
+    for (int e = 1; e >= 0; --e) {
+      const float value = logit(j, e);
+      if (kWhole || column + 8 * j + e < columns) sum += __expf(value - top);
+      if (value == top) best = 8 * j + e;
+      if (target == 8 * j + e) all.target_logits[row] = value;
     }
-    const float own = top;
-    top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-    top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-    if (own != top) best = 0x7fffffff;
-    best = min(best, __shfl_xor_sync(0xffffffffu, best, 1));
-    best = min(best, __shfl_xor_sync(0xffffffffu, best, 2));
-    float sum = 0;
-#pragma unroll
-    for (int j = 0; j < kColumns / 8; ++j) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int c = column + 8 * j + 2 * quad + e;
-        const float logit = d[4 * j + 2 * half + e] *
-                            (p.finish.scales == nullptr || c >= p.columns ? 1.0f : p.finish.scales[c]);
-        if (c < p.columns) sum += __expf(logit - top);
-      }
-    }
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    if (quad == 0 && r < p.rows) {
-      all.partials[static_cast<std::size_t>(r) * p.tile_columns + column / kColumns] = {top, sum, best, 0};
-    }
+  }
+  if (best != 0x7fffffff) best += column;
+  best = min(best, __shfl_xor_sync(0xffffffffu, best, 1));
+  best = min(best, __shfl_xor_sync(0xffffffffu, best, 2));
+  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+  sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+  if (quad == 0 && row < rows)
+    all.partials[static_cast<std::size_t>(row) * tiles + tile] = {top, sum, best, 0};
+}
+
+// Each thread has parts of two rows.
+template <int kColumns>
+__device__ __forceinline__ void score_tile(const Problems& all, const Problem& p,
+                                           const float (&d)[kColumns / 2], int row, int column) {
+  const int rows = p.rows, columns = p.columns, tile = column / kColumns, tiles = p.tile_columns;
+  const float* scales = p.finish.scales;
+  if (scales == nullptr && column + kColumns <= columns) {
+    score_row<kColumns, true>(all, d, nullptr, row, rows, columns, tile, tiles);
+    score_row<kColumns, true>(all, d + 2, nullptr, row + 8, rows, columns, tile, tiles);
+  } else {
+    score_row<kColumns, false>(all, d, scales, row, rows, columns, tile, tiles);
+    score_row<kColumns, false>(all, d + 2, scales, row + 8, rows, columns, tile, tiles);
   }
 }
 
@@ -263,7 +355,9 @@ __global__ __cluster_dims__(kPair)
       if constexpr (kHead) {
         score_tile<kColumns>(all, p, d, at.row + lane_row, at.column);
       } else {
-        write_tile<kColumns>(p, d, at.row + lane_row, at.column);
+        const Finish f = p.finish;  // into registers: behind the pointer each field would be read each time
+        const int rows = p.rows, columns = p.columns;
+        write_tile<kColumns>(f, rows, columns, d, at.row + lane_row, at.column);
       }
     }
   }

@@ -2,16 +2,17 @@
 //
 // A block of 64 threads has one head of one piece.  The 64 x 64 state stays in registers: each thread has 16
 // keys times 4 values, so that a parameter read from shared memory serves four multiply-adds and values are
-// summed over four lanes only.  Tokens go through in tiles of 16: raw rows arrive by asynchronous copies
+// summed over four lanes only.  Tokens go through in tiles of 8: raw rows arrive by asynchronous copies
 // while the tile before is computed; per-token vectors (normalised keys, decays) are prepared and results are
-// normalised by four threads a token.
+// normalised by eight threads a token.
 #include "engine/cuda/check.h"
 #include "engine/cuda/wkv_heads.cuh"
 
 namespace deciban::cuda {
 namespace {
 
-constexpr int kSize = 64, kTile = 16, kThreads = 64;
+constexpr int kSize = 64, kTile = 8, kThreads = 64;
+constexpr int kBlocks = 6;  // that share a multiprocessor: what their registers allow
 
 template <typename T>
 struct Shared {
@@ -40,13 +41,18 @@ __device__ void fetch(T (&to)[kTile][kSize], const T* from, std::size_t stride, 
   }
 }
 
+__device__ float over_token(float x) {  // sum over the eight lanes that prepare or finish a token
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  x += __shfl_xor_sync(0xffffffffu, x, 2);
+  return x + __shfl_xor_sync(0xffffffffu, x, 4);
+}
 __device__ float over_keys(float x) {  // sum over the four lanes that share values
   x += __shfl_xor_sync(0xffffffffu, x, 1);
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
 template <int kVersion, typename T, typename Out>
-__global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant__ HeadsArgs p) {
+__global__ __launch_bounds__(kThreads, kBlocks) void heads64_kernel(const __grid_constant__ HeadsArgs p) {
   extern __shared__ __align__(16) unsigned char memory[];
   auto& s = *reinterpret_cast<Shared<T>*>(memory);
   const int4 piece = p.pieces[blockIdx.x / p.heads];
@@ -87,19 +93,18 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
   }
   if (threadIdx.x < kSize) s.minus_kk[kTile][threadIdx.x] = 0;
 
-  // In preparing and finishing, thread i has token i / 4 and channels 16 q + 4 (i % 4) …; the order of q
-  // differs between tokens, which keeps them out of each other's memory banks.
-  const int token = threadIdx.x / 4;
+  // In preparing and finishing, thread i has token i / 8 and channels 4 (i % 8) … and 32 + 4 (i % 8) ….
+  const int token = threadIdx.x / 8, channel = 4 * (threadIdx.x % 8);
   for (int first = 0; first < rows; first += kTile) {
     const int tokens = min(kTile, rows - first);
     asm volatile("cp.async.wait_group 0;");
     __syncthreads();
     float bonus = 0;
     {
-      float length = 0, kk[4][4], rate[4][4];
+      float length = 0, kk[2][4], rate[2][4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int c = 16 * (i ^ (token & 3)) + 4 * part;
+      for (int i = 0; i < 2; ++i) {
+        const int c = channel + 32 * i;
         const float4 k4 = load4(&s.k[token][c]), r4 = load4(&s.r[token][c]);
         store4(&s.value[token][c], load4(&s.v[token][c]));
         store4(&s.receptance[token][c], r4);
@@ -130,12 +135,12 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
         }
         store4(&s.key[token][c], {key[0], key[1], key[2], key[3]});
       }
-      bonus = over_keys(bonus);
+      bonus = over_token(bonus);
       if constexpr (kVersion == 7) {
-        const float inverse = 1.0f / fmaxf(sqrtf(over_keys(length)), 1e-12f);
+        const float inverse = 1.0f / fmaxf(sqrtf(over_token(length)), 1e-12f);
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int c = 16 * (i ^ (token & 3)) + 4 * part;
+        for (int i = 0; i < 2; ++i) {
+          const int c = channel + 32 * i;
 #pragma unroll
           for (int e = 0; e < 4; ++e) kk[i][e] *= inverse;
           store4(&s.minus_kk[token][c], {-kk[i][0], -kk[i][1], -kk[i][2], -kk[i][3]});
@@ -209,11 +214,11 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
     }
     __syncthreads();
 
-    if (token < tokens) {
-      float y[4][4], mean = 0;
+    {
+      float y[2][4], mean = 0;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int c = 16 * (i ^ (token & 3)) + 4 * part;
+      for (int i = 0; i < 2; ++i) {
+        const int c = channel + 32 * i;
         const float4 y4 = load4(&s.y[token][c]), v4 = load4(&s.value[token][c]);
         y[i][0] = y4.x, y[i][1] = y4.y, y[i][2] = y4.z, y[i][3] = y4.w;
         if constexpr (kVersion != 7) {  // the bonus is part of what is normalised
@@ -222,25 +227,21 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
         }
         mean += (y[i][0] + y[i][1]) + (y[i][2] + y[i][3]);
       }
-      // All four threads of a token are here or none: the mask of the lanes that are.
-      const unsigned mask = __activemask();
-      mean += __shfl_xor_sync(mask, mean, 1);
-      mean = (mean + __shfl_xor_sync(mask, mean, 2)) / kSize;
+      mean = over_token(mean) / kSize;
       float variance = 0;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < 2; ++i) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           y[i][e] -= mean;
           variance = fmaf(y[i][e], y[i][e], variance);
         }
       }
-      variance += __shfl_xor_sync(mask, variance, 1);
-      variance = (variance + __shfl_xor_sync(mask, variance, 2)) / kSize;
+      variance = over_token(variance) / kSize;
       const float inverse = 1.0f / sqrtf(variance + p.group_eps);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int c = 16 * (i ^ (token & 3)) + 4 * part;
+      for (int i = 0; i < 2; ++i) {
+        const int c = channel + 32 * i;
         const float4 gw = load4(p.group_weight + column + c), gb = load4(p.group_bias + column + c);
         float4 o = {fmaf(y[i][0] * inverse, gw.x, gb.x), fmaf(y[i][1] * inverse, gw.y, gb.y),
                     fmaf(y[i][2] * inverse, gw.z, gb.z), fmaf(y[i][3] * inverse, gw.w, gb.w)};
@@ -253,7 +254,7 @@ __global__ __launch_bounds__(kThreads) void heads64_kernel(const __grid_constant
           const float4 g4 = load4(&s.g[first / kTile % 2][token][c]);
           o = {o.x * g4.x, o.y * g4.y, o.z * g4.z, o.w * g4.w};
         }
-        store4(out + (first + token) * p.out_stride + c, o);
+        if (token < tokens) store4(out + (first + token) * p.out_stride + c, o);
       }
     }
   }
