@@ -238,7 +238,7 @@ class Bench {
             {"seconds", seconds},
             {"tokens_per_second", tokens / seconds},
             {"weight_bytes", memory.weights},
-            {"device_bytes", most_memory_}};
+            {"device_bytes", memory.device}};
   }
 
   nlohmann::json score(int documents, int tokens) {
@@ -285,7 +285,6 @@ class Bench {
                                           }
                                         }) /
                            o_.steps;
-    most_memory_ = std::max(most_memory_, model_->memory().device);
     nlohmann::json result = begin("decode", seconds, batch);
     result["batch"] = batch;
     // A step reads all weights but the embedding, and reads and writes the states.
@@ -299,11 +298,11 @@ class Bench {
   }
 
   static void print(const nlohmann::json& r, const std::string& work) {
-    fmt::print("{:<24} {:<6} {:<14} {:>11.0f} tok/s {:>9.3f} ms {:>6} load {:.1f} s\n",
+    fmt::print("{:<24} {:<6} {:<14} {:>11.0f} tok/s {:>9.3f} ms {:>6} {:>6.2f} GiB load {:.1f} s\n",
                r["model"].get<std::string>(), r["mode"].get<std::string>(), work,
                r["tokens_per_second"].get<double>(), r["seconds"].get<double>() * 1e3,
                r.contains("share") ? fmt::format("{:.0f} %", 100 * r["share"].get<double>()) : "",
-               r["load_seconds"].get<double>());
+               r["device_bytes"].get<double>() / (1 << 30), r["load_seconds"].get<double>());
     std::fflush(stdout);
   }
 
@@ -312,7 +311,6 @@ class Bench {
   RwkvShape shape_;
   std::unique_ptr<LanguageModel> model_;
   double load_ = 0, cards_ = 1;
-  std::uint64_t most_memory_ = 0;
 };
 
 int main_of(int argc, char** argv) {

@@ -142,12 +142,13 @@ class Exchange {
 
 class Worker {
  public:
-  Worker(Exchange& exchange, ChunkRunner& runner, std::size_t chunk_rows, bool spread)
+  Worker(Exchange& exchange, ChunkRunner& runner, const PackOptions& options)
       : exchange_(exchange),
         runner_(runner),
-        chunk_rows_(chunk_rows),
-        spread_(spread),
-        window_(spread ? std::max(kWindow, 2 * runner.slots()) : kWindow) {
+        chunk_rows_(options.chunk_rows),
+        spread_(options.spread),
+        in_work_(std::min(options.most_sequences, runner.slots())),
+        window_(spread_ ? std::max(kWindow, 2 * in_work_) : kWindow) {
     for (std::size_t slot = runner.slots(); slot-- > 0;) free_slots_.push_back(slot);
   }
 
@@ -185,7 +186,7 @@ class Worker {
   void pull() {
     std::size_t planned = 0;
     for (const Item& item : items_) planned += item.to_read() - item.read;
-    const auto room = [&] { return spread_ ? items_.size() < runner_.slots() : planned < chunk_rows_; };
+    const auto room = [&] { return spread_ ? items_.size() < in_work_ : planned < chunk_rows_; };
     while (items_.size() < window_ && (room() || exchange_.family_continues())) {
       Item item;
       if (!exchange_.pull(item.index, item.sequence)) return;
@@ -373,8 +374,9 @@ class Worker {
   ChunkRunner& runner_;
   std::size_t chunk_rows_;
   const bool spread_;
-  const std::size_t window_;  // most sequences held at once
-  std::list<Item> items_;     // in the source's order
+  const std::size_t in_work_;  // most sequences that rows are spread over
+  const std::size_t window_;   // most sequences held at once
+  std::list<Item> items_;      // in the source's order
   std::vector<std::size_t> free_slots_;
   // The chunk in work.
   std::vector<Token> tokens_, targets_;
@@ -394,7 +396,7 @@ void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& opti
   const auto work = [&](std::size_t worker) {
     try {
       const std::unique_ptr<ChunkRunner> runner = open(worker);
-      Worker(exchange, *runner, options.chunk_rows, options.spread).run();
+      Worker(exchange, *runner, options).run();
     } catch (...) {
       exchange.stop(std::current_exception());
     }

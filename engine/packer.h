@@ -47,6 +47,7 @@ struct PackOptions {
   // to fill it, which keeps few states warm.  Spread: all that have a slot, in proportion to what they still
   // have to read, so that recurrences run side by side and the sequences end together.
   bool spread = false;
+  std::size_t most_sequences = SIZE_MAX;  // that a worker has in work where rows are spread, if it has slots
 };
 
 // Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own

@@ -83,6 +83,10 @@ class RwkvModel final : public LanguageModel {
 
   std::unique_ptr<Batch> start_batch(std::size_t n) override {
     if (n == 0) throw std::invalid_argument("a batch needs at least one sequence");
+    {
+      const std::lock_guard lock(mutex_);
+      idle_.clear();  // their memory may be what the batch needs
+    }
     return std::make_unique<StreamBatch>(*this, n);
   }
 
@@ -91,6 +95,10 @@ class RwkvModel final : public LanguageModel {
     for (const auto& copy : copies_) use.weights += copy->backend->weight_bytes();
     const std::lock_guard lock(mutex_);
     for (const RwkvStream* stream : streams_) {
+      use.cache += stream->state_bytes();
+      use.workspace += stream->workspace_bytes();
+    }
+    for (const auto& stream : idle_) {
       use.cache += stream->state_bytes();
       use.workspace += stream->workspace_bytes();
     }
@@ -117,10 +125,29 @@ class RwkvModel final : public LanguageModel {
     const std::size_t seen = std::max<std::size_t>(source.seen(), 1);
     workers = std::min(workers, seen);
     const std::size_t slots = std::min(most_slots_, (seen + workers - 1) / workers);
-    const PackOptions options{workers, chunk_rows_, info_.vocabulary, true};
+    const PackOptions options{workers, chunk_rows_, info_.vocabulary, true, slots};
     score_packed(source, done, options, [&](std::size_t worker) {
-      return std::make_unique<Tracked>(*this, open_stream(*copies_[worker % copies_.size()], slots));
+      return std::make_unique<Lent>(*this, take_stream(*copies_[worker % copies_.size()], slots));
     });
+  }
+
+  // Streams on cards are kept between calls: their memory is slow to get.
+  std::unique_ptr<RwkvStream> take_stream(const RwkvParts& parts, std::size_t slots) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
+        if (&(*idle)->parts() != &parts) continue;
+        std::unique_ptr<RwkvStream> stream = std::move(*idle);
+        idle_.erase(idle);
+        if (stream->slots() >= slots) return stream;
+        break;  // too small: its memory is given back
+      }
+    }
+    return open_stream(parts, slots);
+  }
+  void give_back(std::unique_ptr<RwkvStream> stream) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(stream));
   }
 
   // With fewer slots where their states do not fit.
@@ -144,7 +171,7 @@ class RwkvModel final : public LanguageModel {
   }
 
   // A stream that stands in the model's memory account while it lives.
-  class Tracked final : public ChunkRunner {
+  class Tracked : public ChunkRunner {
    public:
     Tracked(RwkvModel& model, std::unique_ptr<RwkvStream> stream)
         : model_(model), stream_(std::move(stream)) {
@@ -160,9 +187,18 @@ class RwkvModel final : public LanguageModel {
     }
     LogitRows logits(std::size_t first, std::size_t count) override { return stream_->logits(first, count); }
 
-   private:
+   protected:
     RwkvModel& model_;
     std::unique_ptr<RwkvStream> stream_;
+  };
+  // One that goes back to the model.
+  class Lent final : public Tracked {
+   public:
+    using Tracked::Tracked;
+    ~Lent() override {
+      model_.remove(stream_.get());
+      model_.give_back(std::move(stream_));
+    }
   };
 
   class StreamBatch final : public StatefulBatch {
@@ -213,7 +249,8 @@ class RwkvModel final : public LanguageModel {
   ModelInfo info_;
   std::size_t chunk_rows_, most_slots_;
   mutable std::mutex mutex_;
-  std::vector<const RwkvStream*> streams_;
+  std::vector<const RwkvStream*> streams_;         // in use
+  std::vector<std::unique_ptr<RwkvStream>> idle_;  // on cards, for the next call
 };
 
 // The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.

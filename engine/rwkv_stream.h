@@ -32,6 +32,7 @@ class RwkvStream final : public ChunkRunner {
  public:
   RwkvStream(const RwkvParts& parts, int threads, std::size_t slots);
 
+  const RwkvParts& parts() const { return parts_; }
   std::size_t slots() const override { return fresh_.size(); }
   void reset(std::size_t slot) override;
   void copy(std::size_t from, std::size_t to) override;

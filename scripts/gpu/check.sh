@@ -14,7 +14,7 @@
 # comes last.  Exits non-zero if anything failed.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-cd "$here"
+cd "$here" || exit 1
 
 kit=build/gpu-kit out=${OUT:-build/gpu-check} filter='*' sections=()
 while [ $# -gt 0 ]; do
@@ -127,7 +127,7 @@ run_speed() {
 }
 
 run_peers() {
-  if timeout 300 python3 scripts/gpu/peers.py --json "$out/peers.json" >"$out/peers.log" 2>&1; then
+  if timeout 400 python3 scripts/gpu/peers.py --wheel "$kit/wheels" --json "$out/peers.json" >"$out/peers.log" 2>&1; then
     line peers ok ''
   else
     failed=yes
@@ -141,6 +141,9 @@ for section in "${sections[@]}"; do
     build_here
   fi
 done
+if [ ! -x "$kit/bin/cuda_tests" ] && [ -f "$kit.tar.gz" ]; then
+  tar -C "$(dirname "$kit")" -xzf "$kit.tar.gz"
+fi
 if [ ! -x "$kit/bin/cuda_tests" ]; then
   printf 'check.sh: no kit in %s: make one with scripts/gpu/kit.sh and bring it here, or say "check.sh build tests"\n' "$kit" >&2
   exit 1

@@ -6,7 +6,7 @@
 #
 #   --build DIR           build folder, made if it is not there      build/gpu
 #   --architectures LIST  what the CUDA module is compiled for       90a
-#   --out DIR             where the kit goes; emptied first          build/gpu-kit
+#   --out DIR             where the kit goes; emptied first          build/gpu-kit, and build/gpu-kit.tar.gz
 #   --no-build            take what the build folder holds
 #
 # There, with a copy of the sources (scripts/gpu/check.sh says how):  scripts/gpu/check.sh
@@ -21,8 +21,7 @@ while [ $# -gt 0 ]; do
     --out) out=$2 && shift 2 ;;
     --no-build) compile=no && shift ;;
     -h | --help)
-      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]##*/}" 2>/dev/null ||
-        sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/gpu/kit.sh
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' scripts/gpu/kit.sh
       exit 0
       ;;
     *)
@@ -57,9 +56,17 @@ LD_LIBRARY_PATH="$out/lib" ldd "$out"/bin/* "$out"/lib/*.so |
   done
 strip --strip-unneeded "$out"/bin/* "$out"/lib/*.so* 2>/dev/null || true
 
+# For peers.py, if it was fetched before: pip download rwkv --no-deps -d build/wheels
+if compgen -G 'build/wheels/*.whl' >/dev/null; then
+  mkdir -p "$out/wheels"
+  cp build/wheels/*.whl "$out/wheels/"
+fi
+
 git describe --always --dirty --abbrev=12 --exclude='*' >"$out/commit" 2>/dev/null || printf 'unknown\n' >"$out/commit"
+tar -C "$(dirname "$out")" -czf "$out.tar.gz" "$(basename "$out")"
 size=$(du -sm "$out" | cut -f1)
-printf 'kit: %s, %s MiB, %s files, commit %s\n' "$out" "$size" "$(find "$out" -type f | wc -l)" "$(cat "$out/commit")"
+printf 'kit: %s, %s MiB (%s.tar.gz: %s MiB), %s files, commit %s\n' "$out" "$size" "$out" \
+  "$(du -sm "$out.tar.gz" | cut -f1)" "$(find "$out" -type f | wc -l)" "$(cat "$out/commit")"
 if [ "$size" -gt 60 ]; then
   printf 'kit.sh: the kit is larger than 60 MiB: leave out architectures\n' >&2
   exit 1

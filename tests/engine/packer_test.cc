@@ -191,7 +191,9 @@ TEST(Packer, SpreadPiecesAreNotTooSmallToBeWorthAStep) {
   for (const auto& chunk : chunks) {
     for (const Piece& piece : chunk) {
       read.at(piece.slot) += piece.count;
-      if (read[piece.slot] % 499 != 0) EXPECT_GE(piece.count, 64u);
+      if (read[piece.slot] % 499 != 0) {
+        EXPECT_GE(piece.count, 64u);
+      }
     }
   }
 }
