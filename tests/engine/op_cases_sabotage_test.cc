@@ -10,7 +10,7 @@
 
 #include "engine/op_case_data.h"
 #include "engine/op_cases.h"
-#include "tests/engine/forwarding_ops.h"
+#include "engine/forwarding_ops.h"
 
 namespace deciban {
 namespace {

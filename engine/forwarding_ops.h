@@ -1,4 +1,4 @@
-// An Ops that hands every call on to another: what test doubles that break one operation derive from.
+// An Ops that hands every call on to another: what those derive from that watch, time or break operations.
 #pragma once
 
 #include <string>
