@@ -36,7 +36,8 @@ namespace {
 constexpr const char* kUsage =
     "usage: deciban_bench_model [--model SPEC,…] [--mode MODE,…] [--threads N,…] [--tokens T,…] [--sequences "
     "N]\n"
-    "                           [--batch N,…] [--steps N] [--repeats N] [--clock wall|cpu] [--breakdown]\n"
+    "                           [--batch N,…] [--steps N] [--repeats N] [--clock wall|cpu] [--chunk N]\n"
+    "                           [--breakdown]\n"
     "\n"
     "  --model      checkpoints or random:SHAPE                        random:rwkv7-0.1b\n"
     "  --mode       f32, bf16, bf16a, f16, int8, int8a                 bf16a\n"
@@ -47,12 +48,13 @@ constexpr const char* kUsage =
     "  --steps      tokens decoded of each                             32\n"
     "  --repeats    measurements of each, taken in turn                5\n"
     "  --clock      cpu: processor time divided by the threads, which other programs do not disturb\n"
+    "  --chunk      tokens computed together; 0: the engine's choice   0\n"
     "  --breakdown  the time of each operation\n";
 
 struct Options {
   std::vector<std::string> models{"random:rwkv7-0.1b"}, modes{"bf16a"};
   std::vector<int> threads{1}, tokens{512}, batches{1};
-  int sequences = 1, steps = 32, repeats = 5;
+  int sequences = 1, steps = 32, repeats = 5, chunk = 0;
   bool cpu = false, breakdown = false;
 };
 
@@ -116,6 +118,8 @@ Options parse(int argc, char** argv) {
       o.sequences = number(flag, value, 1);
     } else if (flag == "--steps") {
       o.steps = number(flag, value, 1);
+    } else if (flag == "--chunk") {
+      o.chunk = number(flag, value, 0);
     } else if (flag == "--repeats") {
       o.repeats = number(flag, value, 1);
     } else if (flag == "--clock" && (value == "wall" || value == "cpu")) {
@@ -197,6 +201,7 @@ class Configuration {
       ModelOptions options;
       options.format = mode_;
       options.threads = threads_;
+      options.chunk_rows = static_cast<std::size_t>(o_.chunk);
       model_ = sheet_ == nullptr ? open_model(spec_, options) : open_timed(options);
       const std::uint64_t weights = model_->memory().weights;
       return fmt::format("{} {}", model_->info().kernels, weights);
@@ -235,6 +240,7 @@ class Configuration {
       batch->step(tokens);
     };
     step(0);  // memory is met for the first time
+    if (sheet_ != nullptr) sheet_->clear();
     const Stopwatch watch(o_.cpu, threads_);
     for (int i = 1; i <= o_.steps; ++i) step(i);
     return watch.seconds();

@@ -29,6 +29,6 @@ DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
                                                      ModelInfo info);
 
 // Raised whenever any log-probability of the engine may change; part of every record's key.
-inline constexpr int kNumericsVersion = 1;
+inline constexpr int kNumericsVersion = 2;
 
 }  // namespace deciban

@@ -132,7 +132,7 @@ struct Kernels {
   void (*wkv4)(const Wkv4Args& args);
   void (*wkv5)(const WkvHeadArgs& args);
   void (*wkv7)(const WkvHeadArgs& args);
-  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh.
+  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh, 3 exp_term.
   void (*function)(int which, const float* in, float* out, std::size_t count);
 };
 

@@ -101,21 +101,20 @@ float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
     damaged += x[c] - x[c];
   }
   const float inverse = top > 0 ? 127.0f / top : 0.0f;
-  alignas(64) std::int32_t whole_numbers[kWidth];
-  for (std::size_t c = 0; c < whole; c += kWidth) {
-    store_int(whole_numbers, to_int(fma(load(x + c), set(inverse), set(128.0f))));
-    for (int i = 0; i < kWidth; ++i) out[c + i] = static_cast<std::uint8_t>(whole_numbers[i]);
-  }
-  for (std::size_t c = whole; c < columns; ++c) {
-    for (int i = 0; i < kWidth; ++i) lane[i] = x[c];
-    store_int(whole_numbers, to_int(fma(load(lane), set(inverse), set(128.0f))));
-    out[c] = static_cast<std::uint8_t>(whole_numbers[0]);
+  const auto rounded = [&](const float* from) { return to_int(fma(load(from), set(inverse), set(128.0f))); };
+  for (std::size_t c = 0; c < whole; c += kWidth) store_bytes(out + c, rounded(x + c));
+  if (whole < columns) {
+    std::uint8_t bytes[kWidth];
+    for (std::size_t c = whole; c < whole + kWidth; ++c) lane[c - whole] = c < columns ? x[c] : 0.0f;
+    store_bytes(bytes, rounded(lane));
+    std::memcpy(out + whole, bytes, columns - whole);
   }
   for (std::size_t c = columns; c % 64 != 0; ++c) out[c] = 128;
   return top / 127.0f + damaged;  // a NaN scale spoils all the row's products, as a NaN input would
 }
 
-// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 4.
+// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32 (i8: 2^24 times the values,
+// as in tile_widening()); `first` is a multiple of 4.
 inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count,
                   float* out) {
   if (format == WeightFormat::i8) {
@@ -123,10 +122,10 @@ inline void widen(WeightFormat format, const std::byte* panel, std::size_t first
       for (int v = 0; v < kVectors; ++v) {
         const I quads = load_int(panel + ((first + k) / 4 * kPanel + v * kWidth) * 4);
         float* to = out + k * kPanel + v * kWidth;
-        store(to, byte_of<0>(quads));
-        if (k + 1 < count) store(to + kPanel, byte_of<1>(quads));
-        if (k + 2 < count) store(to + 2 * kPanel, byte_of<2>(quads));
-        if (k + 3 < count) store(to + 3 * kPanel, byte_of<3>(quads));
+        store(to, high_byte<0>(quads));
+        if (k + 1 < count) store(to + kPanel, high_byte<1>(quads));
+        if (k + 2 < count) store(to + 2 * kPanel, high_byte<2>(quads));
+        if (k + 3 < count) store(to + 3 * kPanel, high_byte<3>(quads));
       }
     }
     return;
