@@ -52,10 +52,12 @@ class Stream final : public ChunkRunner {
  public:
   Stream(const Parts& parts, int threads, std::size_t slots)
       : parts_(parts),
+        threads_(threads),
         slots_(slots),
         ops_(parts.backend->open(threads)),
         state_(ops_->allocate_state(slots, parts.state_floats())) {}
 
+  int threads() const { return threads_; }
   std::size_t slots() const override { return slots_; }
   void reset(std::size_t slot) override { ops_->write_state(state_, slot, parts_.initial); }
   void copy(std::size_t from, std::size_t to) override {
@@ -133,6 +135,7 @@ class Stream final : public ChunkRunner {
   void account() { workspace_ = ops_->workspace_bytes() + logits_.capacity() * sizeof(float); }
 
   const Parts& parts_;
+  const int threads_;
   const std::size_t slots_;
   std::unique_ptr<Ops> ops_;
   StateView state_;
@@ -185,9 +188,8 @@ class RwkvModel final : public LanguageModel {
     const int team = std::max(1, info_.threads / static_cast<int>(workers));
     const std::size_t state_bytes = parts_.state_floats() * sizeof(float);
     const std::size_t slots = std::clamp<std::size_t>(kStateBudget / state_bytes, 4, 64);
-    score_packed(source, done, {workers, chunk_rows_, parts_.shape.vocabulary}, [&](std::size_t) {
-      return std::make_unique<Tracked>(*this, std::make_unique<Stream>(parts_, team, slots));
-    });
+    score_packed(source, done, {workers, chunk_rows_, parts_.shape.vocabulary},
+                 [&](std::size_t) { return std::make_unique<Borrowed>(*this, take(team, slots)); });
   }
 
   std::unique_ptr<Batch> start_batch(std::size_t n) override {
@@ -216,13 +218,36 @@ class RwkvModel final : public LanguageModel {
     std::erase(streams_, stream);
   }
 
-  // A stream that stands in the model's memory account while it lives.
-  class Tracked final : public ChunkRunner {
-   public:
-    Tracked(RwkvModel& model, std::unique_ptr<Stream> stream) : model_(model), stream_(std::move(stream)) {
-      model_.add(stream_.get());
+  // A stream for score(): one that an earlier call left, with its memory already met and its threads running,
+  // or a new one.  Those with other teams go first, so that no more memory is held than one call needs.
+  std::unique_ptr<Stream> take(int team, std::size_t slots) {
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(idle_, [&](const std::unique_ptr<Stream>& stream) {
+        if (stream->threads() == team && stream->slots() == slots) return false;
+        std::erase(streams_, stream.get());
+        return true;
+      });
+      if (!idle_.empty()) {
+        std::unique_ptr<Stream> stream = std::move(idle_.back());
+        idle_.pop_back();
+        return stream;
+      }
     }
-    ~Tracked() override { model_.remove(stream_.get()); }
+    auto stream = std::make_unique<Stream>(parts_, team, slots);
+    add(stream.get());
+    return stream;
+  }
+  void give_back(std::unique_ptr<Stream> stream) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(stream));
+  }
+
+  // A stream on loan to a worker.
+  class Borrowed final : public ChunkRunner {
+   public:
+    Borrowed(RwkvModel& model, std::unique_ptr<Stream> stream) : model_(model), stream_(std::move(stream)) {}
+    ~Borrowed() override { model_.give_back(std::move(stream_)); }
     std::size_t slots() const override { return stream_->slots(); }
     void reset(std::size_t slot) override { stream_->reset(slot); }
     void copy(std::size_t from, std::size_t to) override { stream_->copy(from, to); }
@@ -273,7 +298,8 @@ class RwkvModel final : public LanguageModel {
   ModelInfo info_;
   std::size_t chunk_rows_;
   mutable std::mutex mutex_;
-  std::vector<const Stream*> streams_;
+  std::vector<const Stream*> streams_;         // all that live
+  std::vector<std::unique_ptr<Stream>> idle_;  // those of them that wait for the next score()
 };
 
 // The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.

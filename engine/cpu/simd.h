@@ -243,14 +243,20 @@ inline void store_bf16(std::uint16_t* p, V a) {
 }
 #endif
 
-// The sum of a vector's lanes, in lane order of a fixed tree.
+// The sum of a vector's lanes: halves are added until one is left.
 inline float sum(V a) {
-  alignas(64) float lane[kWidth];
-  store(lane, a);
-  for (int half = kWidth / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
+#if defined(__AVX512F__)
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+#elif defined(__AVX2__)
+  const __m256 eight = a;
+#endif
+#if defined(__AVX2__)
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = a;
+#endif
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
 // How far from exact these functions are was measured over all exponents against float64 on every instruction
@@ -292,10 +298,14 @@ inline V exp_term(V x) {
   return scale2(p, n);
 }
 
-// 1 / (1 + e^-x), at most 1.7 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, whose error counts least there.
+// 1 / (1 + e^-x), at most 1.8 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, whose error counts least; what the
+// denominator lost to rounding is put back as if it were 1, which mends it where it counts.
 inline V sigmoid(V x) {
   const V e = exp(sub(zero(), abs(x)));
-  return div(select(greater(x, zero()), set(1.0f), e), add(set(1.0f), e));
+  const V denominator = add(set(1.0f), e);
+  const V lost = sub(e, sub(denominator, set(1.0f)));
+  const V s = div(select(greater(x, zero()), set(1.0f), e), denominator);
+  return fnma(s, lost, s);
 }
 
 // tanh x, at most 1.3 ulp: an odd polynomial for |x| < 0.625, 1 - 2 / (e^{2|x|} + 1) beyond.

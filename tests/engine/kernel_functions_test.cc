@@ -25,7 +25,7 @@ struct Function {
 };
 const Function kFunctions[] = {
     {"exp", 0, [](double x) { return std::exp(x); }, -87.33654f, 88.37f, 1.01},
-    {"sigmoid", 1, [](double x) { return 1 / (1 + std::exp(-x)); }, -87.33654f, 1e30f, 1.7},
+    {"sigmoid", 1, [](double x) { return 1 / (1 + std::exp(-x)); }, -87.33654f, 1e30f, 1.8},
     {"tanh", 2, [](double x) { return std::tanh(x); }, -1e30f, 1e30f, 1.3},
     {"exp_term", 3, [](double x) { return std::exp(x); }, -86.0f, 88.0f, 1.3},
 };
