@@ -75,6 +75,16 @@ class TimedOps final : public ForwardingOps {
                     product(w, x.rows));
     inner_.linear(w, x, y, epilogue);
   }
+  void linears(std::span<const Linear> calls) override {
+    double flops = 0;
+    std::string what = fmt::format("{} linears {} ->", calls.size(), calls[0].weight->columns());
+    for (const Linear& call : calls) {
+      flops += product(*call.weight, call.x.rows);
+      what += fmt::format(" {}", call.weight->rows());
+    }
+    const Note note(sheet_, what, flops);
+    inner_.linears(calls);
+  }
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override {
     const Note note(sheet_, "wkv4", 14.0 * static_cast<double>(r.rows * r.columns));

@@ -46,6 +46,7 @@ class ForwardingOps : public Ops {
   void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override {
     inner_.linear(w, x, y, epilogue);
   }
+  void linears(std::span<const Linear> calls) override { inner_.linears(calls); }
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override {
     inner_.wkv4(r, k, v, w, u, layout, state, out);

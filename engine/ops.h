@@ -117,6 +117,13 @@ struct Epilogue {
   Tensor gate{}, base{}, target{};  // f32, as many rows and columns as y
 };
 
+// One product of several that are done together.
+struct Linear {
+  const Weight* weight = nullptr;
+  Tensor x, y;
+  Epilogue epilogue{};
+};
+
 // Parameters of the wkv operations, all f32; H heads of N channels, A = H * N.
 struct Wkv5Params {
   std::size_t heads = 0, head_size = 0;
@@ -172,6 +179,12 @@ class Ops {
   // y[i] = epilogue(W x[i]).  x f32 (rounded to i8 here if the weight was made for i8 activations), or bf16
   // where W is bf16 too; y f32, or bf16 where the combine does not read y.  y may be epilogue.base.
   virtual void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue = {}) = 0;
+
+  // Several of them at once, with equal numbers of rows, for backends that gain by it: fewer starts, and
+  // small products share the threads.  None may read what another writes.
+  virtual void linears(std::span<const Linear> calls) {
+    for (const Linear& call : calls) linear(*call.weight, call.x, call.y, call.epilogue);
+  }
 
   // RWKV-4 (rwkv.md §3.2): out = r * wkv, with r after its sigmoid, w = -exp(time_decay), u = time_first.
   // State: aa, bb, pp and what pp lost to rounding, A floats each.

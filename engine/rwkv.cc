@@ -77,8 +77,8 @@ void GatedChannelMix::run(Ops& ops, const Chunk& chunk, StateView shift) const {
   ops.norm_mix(chunk.x, norm_.view(), chunk.layout, shift,
                std::vector<const Vector*>{mix_k_.get(), mix_r_.get()}, std::vector<Tensor>{xk, xr});
   const Tensor r = ops.allocate(rows, width), k = ops.allocate(rows, ffn_, type_);
-  ops.linear(*receptance_, xr, r, {.act = Act::sigmoid});
-  ops.linear(*key_, xk, k, {.act = Act::relu2});
+  ops.linears(std::vector<Linear>{{receptance_.get(), xr, r, {.act = Act::sigmoid}},
+                                  {key_.get(), xk, k, {.act = Act::relu2}}});
   ops.linear(*value_, k, chunk.x, {.combine = Epilogue::Combine::gate_add, .gate = r});
   ops.release(mark);
 }

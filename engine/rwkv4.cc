@@ -55,9 +55,9 @@ class Rwkv4 final : public RwkvNet {
                  std::vector<Tensor>{xk, xv, xr});
     const Tensor r = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
                  v = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.receptance, xr, r, {.act = Epilogue::Act::sigmoid});
-    ops.linear(*l.key, xk, k);
-    ops.linear(*l.value, xv, v);
+    ops.linears(std::vector<Linear>{{l.receptance.get(), xr, r, {.act = Epilogue::Act::sigmoid}},
+                                    {l.key.get(), xk, k},
+                                    {l.value.get(), xv, v}});
     ops.wkv4(r, k, v, *l.decay, *l.first, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});
     ops.release(mark);

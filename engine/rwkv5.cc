@@ -64,14 +64,14 @@ class Rwkv5 final : public RwkvNet {
     ops.norm_mix(chunk.x, l.norm.view(), chunk.layout, state, mixes, mixed);
     const Tensor r = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
                  v = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.receptance, mixed[0], r);
-    ops.linear(*l.key, mixed[1], k);
-    ops.linear(*l.value, mixed[2], v);
+    std::vector<Linear> products = {
+        {l.receptance.get(), mixed[0], r}, {l.key.get(), mixed[1], k}, {l.value.get(), mixed[2], v}};
     Tensor g;
     if (l.gate) {
       g = ops.allocate(rows, attention);
-      ops.linear(*l.gate, mixed[3], g, {.act = Epilogue::Act::silu});
+      products.push_back({l.gate.get(), mixed[3], g, {.act = Epilogue::Act::silu}});
     }
+    ops.linears(products);
     const Wkv5Params params{shape_.heads, shape_.head_size, l.decay.get(), l.bonus.get(), l.group.view()};
     ops.wkv5(params, r, k, v, Tensor{}, g, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Epilogue::Combine::add});

@@ -62,22 +62,27 @@ class Rwkv6 final : public RwkvNet {
                  std::vector<Tensor>{xx}, &h, &h_prev);
     ops.linear(*l.mix_w1, xx, z, {.act = Act::tanh});
     std::array<Tensor, 5> x;
+    std::vector<Linear> products;
     for (std::size_t n = 0; n < x.size(); ++n) {
       x[n] = ops.allocate(rows, width, type_);
-      ops.linear(*l.mix_w2[n], z.slice(n * rank, rank), x[n],
-                 {.combine = Combine::lerp, .bias = l.mix[n].get(), .base = h, .target = h_prev});
+      products.push_back({l.mix_w2[n].get(),
+                          z.slice(n * rank, rank),
+                          x[n],
+                          {.combine = Combine::lerp, .bias = l.mix[n].get(), .base = h, .target = h_prev}});
     }
+    ops.linears(products);
 
     const Tensor decay_low = ops.allocate(rows, shape_.decay_rank, type_);
     const Tensor w = ops.allocate(rows, attention), k = ops.allocate(rows, attention),
                  v = ops.allocate(rows, attention), r = ops.allocate(rows, attention),
                  g = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
-    ops.linear(*l.decay_w1, x[0], decay_low, {.act = Act::tanh});
+    products = {{l.key.get(), x[1], k},
+                {l.value.get(), x[2], v},
+                {l.receptance.get(), x[3], r},
+                {l.gate.get(), x[4], g, {.act = Act::silu}},
+                {l.decay_w1.get(), x[0], decay_low, {.act = Act::tanh}}};
+    ops.linears(products);
     ops.linear(*l.decay_w2, decay_low, w, {.act = Act::exp_neg_exp, .bias = l.decay.get()});
-    ops.linear(*l.key, x[1], k);
-    ops.linear(*l.value, x[2], v);
-    ops.linear(*l.receptance, x[3], r);
-    ops.linear(*l.gate, x[4], g, {.act = Act::silu});
     const Wkv5Params params{shape_.heads, shape_.head_size, nullptr, l.bonus.get(), l.group.view()};
     ops.wkv5(params, r, k, v, w, g, chunk.layout, state.at(width), out);
     ops.linear(*l.output, out, chunk.x, {.combine = Combine::add});

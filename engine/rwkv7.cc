@@ -75,17 +75,6 @@ class Rwkv7 final : public RwkvNet {
     std::unique_ptr<Weight> ffn_key, ffn_value;
   };
 
-  // y = epilogue(up(act(down(x)))).
-  void lora(Ops& ops, const Lora& lora, Epilogue::Act inner, const Tensor& x, Tensor y,
-            Epilogue epilogue) const {
-    const std::size_t mark = ops.mark();
-    const Tensor low = ops.allocate(x.rows, lora.down->rows(), type_);
-    ops.linear(*lora.down, x, low, {.act = inner});
-    epilogue.bias = lora.bias.get();
-    ops.linear(*lora.up, low, y, epilogue);
-    ops.release(mark);
-  }
-
   void time_mix(Ops& ops, const Layer& l, bool first, const Chunk& chunk, StateView state) const {
     using Act = Epilogue::Act;
     const std::size_t mark = ops.mark(), rows = chunk.x.rows, width = shape_.width,
@@ -102,16 +91,25 @@ class Rwkv7 final : public RwkvNet {
                  k = ops.allocate(rows, attention), a = ops.allocate(rows, attention),
                  g = ops.allocate(rows, attention), out = ops.allocate(rows, attention, type_);
     const Tensor v = first ? chunk.v_first : ops.allocate(rows, attention);
-    ops.linear(*l.receptance, x[0], r);
-    lora(ops, l.w, Act::tanh, x[1], w, {.act = Act::decay7});
-    ops.linear(*l.key, x[2], k);
-    ops.linear(*l.value, x[3], v);
+    // All that reads the mixes, then all that reads the LoRAs' inner values.
+    std::vector<Linear> down = {
+        {l.receptance.get(), x[0], r}, {l.key.get(), x[2], k}, {l.value.get(), x[3], v}};
+    std::vector<Linear> up;
+    const auto lora = [&](const Lora& lora, Act inner, const Tensor& in, Tensor y, Epilogue epilogue) {
+      const Tensor low = ops.allocate(rows, lora.down->rows(), type_);
+      epilogue.bias = lora.bias.get();
+      down.push_back({lora.down.get(), in, low, {.act = inner}});
+      up.push_back({lora.up.get(), low, y, epilogue});
+    };
+    lora(l.w, Act::tanh, x[1], w, {.act = Act::decay7});
+    lora(l.a, Act::none, x[4], a, {.act = Act::sigmoid});
+    lora(l.g, Act::sigmoid, x[5], g, {});
     if (!first) {  // the value residual: v moves towards block 0's
-      lora(ops, l.v, Act::none, x[3], v,
+      lora(l.v, Act::none, x[3], v,
            {.act = Act::sigmoid, .combine = Epilogue::Combine::lerp, .base = v, .target = chunk.v_first});
     }
-    lora(ops, l.a, Act::none, x[4], a, {.act = Act::sigmoid});
-    lora(ops, l.g, Act::sigmoid, x[5], g, {});
+    ops.linears(down);
+    ops.linears(up);
     const Wkv7Params params{shape_.heads, shape_.head_size, l.k_k.get(),
                             l.k_a.get(),  l.r_k.get(),      l.group.view()};
     ops.wkv7(params, r, w, k, v, a, g, chunk.layout, state.at(width), out);
