@@ -15,8 +15,8 @@
 
 namespace deciban::cpu {
 
-CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
-                     std::shared_ptr<std::atomic<std::uint64_t>> total)
+CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor,
+                     NumericMode mode, std::shared_ptr<std::atomic<std::uint64_t>> total)
     : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
   if (tensor.shape.size() != 2) {
     throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions where a matrix is needed",
@@ -26,7 +26,8 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
   inputs_ = tensor.shape[1];
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
-  pages_ = Pages(panels * bytes);
+  bytes_ = panels * bytes;
+  piece_ = slabs.allocate(bytes_);
   std::vector<std::vector<float>> rows(team.size());
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;
@@ -42,7 +43,7 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
       failure = std::current_exception();
       return;
     }
-    if (!kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, pages_.data() + p * bytes)) {
+    if (!kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, piece_.data + p * bytes)) {
       bad = static_cast<std::ptrdiff_t>(first);
     }
     tensor.release(first * inputs_, count * inputs_);
@@ -56,12 +57,10 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
                     tensor.name, deciban::name(format_), bad.load(),
                     std::min<std::size_t>(bad + kernels.panel, outputs_) - 1));
   }
-  *total_ += pages_.bytes();
+  *total_ += bytes_;
 }
 
-CpuWeight::~CpuWeight() {
-  if (pages_.data() != nullptr) *total_ -= pages_.bytes();
-}
+CpuWeight::~CpuWeight() { *total_ -= bytes_; }
 
 CpuVector::CpuVector(std::span<const float> values) : size_(values.size()) {
   const std::size_t padded = (values.size() + 63) / 64 * 64;

@@ -13,24 +13,24 @@ namespace deciban::cpu {
 
 class CpuWeight final : public Weight {
  public:
-  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not
-  // finite.
-  CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
+  // Packs with the team's threads into the slabs' memory; releases the mapped pages behind it.  Throws for
+  // values that are not finite.
+  CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor, NumericMode mode,
             std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CpuWeight() override;
   std::size_t rows() const override { return outputs_; }
   std::size_t columns() const override { return inputs_; }
-  std::uint64_t bytes() const override { return pages_.bytes(); }
+  std::uint64_t bytes() const override { return bytes_; }
 
   WeightFormat format() const { return format_; }
   bool wants_i8() const { return wants_i8_; }  // its inputs are rounded to i8
-  const std::byte* packed() const { return pages_.data(); }
+  const std::byte* packed() const { return piece_.data; }
 
  private:
   WeightFormat format_;
   bool wants_i8_;
-  std::size_t outputs_ = 0, inputs_ = 0;
-  Pages pages_;
+  std::size_t outputs_ = 0, inputs_ = 0, bytes_ = 0;
+  Slabs::Piece piece_;
   std::shared_ptr<std::atomic<std::uint64_t>> total_;  // the backend's account
 };
 
