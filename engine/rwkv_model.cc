@@ -14,7 +14,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kActivationBudget = std::size_t{40} << 20;  // bytes of one worker's chunk
+constexpr std::size_t kChunkValues = 196608;  // of one worker's residual stream: 256 rows at width 768
 constexpr std::size_t kStateBudget = std::size_t{64} << 20;  // bytes of one worker's states, beyond the least
 
 struct VersionEntry {
@@ -170,10 +170,10 @@ class RwkvModel final : public LanguageModel {
  public:
   RwkvModel(Parts parts, std::unique_ptr<Tokenizer> tokenizer, ModelInfo info, std::size_t chunk_rows)
       : parts_(std::move(parts)), tokenizer_(std::move(tokenizer)), info_(std::move(info)) {
-    // About 20 tensors of the width and one of the inner width live at once.
-    const std::size_t row_bytes = (20 * parts_.shape.width + parts_.shape.ffn) * sizeof(float);
+    // Rows of a product's input should stay in the L2 cache while one panel of weights after the other
+    // passes.
     chunk_rows_ =
-        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kActivationBudget / row_bytes, 64, 512);
+        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kChunkValues / parts_.shape.width, 96, 512);
   }
 
   const ModelInfo& info() const override { return info_; }

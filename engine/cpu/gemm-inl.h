@@ -82,7 +82,7 @@ inline void tile_rows(int rows, const Operand& o, const TileWork& t) {
 class AheadPlan {
  public:
   AheadPlan(const std::byte* weights, std::size_t bytes, std::size_t steps, std::size_t rows) {
-    constexpr std::size_t kNear = 4096, kMostGroups = 4;
+    constexpr std::size_t kNear = 8192, kMostGroups = 4;
     const std::size_t groups = (rows + kRows - 1) / kRows;
     groups_ = groups < kMostGroups ? groups : kMostGroups;
     slice_ = bytes / groups_;

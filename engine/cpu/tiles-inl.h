@@ -24,7 +24,7 @@ inline constexpr std::size_t kBlock = 1024;  // inputs; a block of a panel stays
 
 // Cache lines that a tile brings closer while it computes: `lines` from `at` on at every kStride-th step, the
 // next ones each time.  The hardware follows the weights by itself but not far enough to keep memory busy.
-inline constexpr std::size_t kStride = 16;
+inline constexpr std::size_t kStride = 4;
 struct Ahead {
   const std::byte* at = nullptr;
   std::size_t lines = 0;
