@@ -173,7 +173,7 @@ class RwkvModel final : public LanguageModel {
     // Rows of a product's input should stay in the L2 cache while one panel of weights after the other
     // passes.
     chunk_rows_ =
-        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kChunkValues / parts_.shape.width, 96, 512);
+        chunk_rows != 0 ? chunk_rows : std::clamp<std::size_t>(kChunkValues / parts_.shape.width, 128, 512);
   }
 
   const ModelInfo& info() const override { return info_; }
