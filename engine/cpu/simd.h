@@ -89,6 +89,44 @@ inline V high_byte(I a) {
 inline void store_bytes(std::uint8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }
+inline I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm512_and_si512(a, b); }
+inline I or_int(I a, I b) { return _mm512_or_si512(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm512_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {  // zeros come in
+  return _mm512_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm512_castps_si512(a); }
+// Rows to columns of a square.
+inline void transpose(V (&r)[kWidth]) {
+  V t[kWidth];
+  for (int i = 0; i < kWidth; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < kWidth; i += 4) {  // r[i + j]: columns 4 l + j of rows i … i + 3 in 128-bit lane l
+    for (int j = 0; j < 2; ++j) {
+      const __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + 2 + j]);
+      r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    const V a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88),
+            b = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
+    const V c = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd),
+            d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(a, b, 0x88);
+    t[4 + j] = _mm512_shuffle_f32x4(c, d, 0x88);
+    t[8 + j] = _mm512_shuffle_f32x4(a, b, 0xdd);
+    t[12 + j] = _mm512_shuffle_f32x4(c, d, 0xdd);
+  }
+  for (int i = 0; i < kWidth; ++i) r[i] = t[i];
+}
 // Rounds to bf16, to nearest even; no NaN expected.
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m512i u = _mm512_castps_si512(a);
@@ -158,6 +196,36 @@ inline V high_byte(I a) {
 inline void store_bytes(std::uint8_t* p, I a) {
   const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+inline I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm256_and_si256(a, b); }
+inline I or_int(I a, I b) { return _mm256_or_si256(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm256_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {
+  return _mm256_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm256_castps_si256(a); }
+inline void transpose(V (&r)[kWidth]) {
+  V t[kWidth];
+  for (int i = 0; i < kWidth; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < kWidth; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + 2 + j], 0x44);
+      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + 2 + j], 0xee);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    t[j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x20);
+    t[4 + j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x31);
+  }
+  for (int i = 0; i < kWidth; ++i) r[i] = t[i];
 }
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m256i u = _mm256_castps_si256(a);
@@ -236,6 +304,19 @@ inline void store_bytes(std::uint8_t* p, I a) {
   const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
   std::memcpy(p, &bytes, sizeof bytes);
 }
+inline I add_int(I a, I b) { return _mm_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm_and_si128(a, b); }
+inline I or_int(I a, I b) { return _mm_or_si128(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {
+  return _mm_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm_castps_si128(a); }
+inline void transpose(V (&r)[kWidth]) { _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]); }
 inline void store_bf16(std::uint16_t* p, V a) {
   alignas(16) std::uint32_t u[4];
   _mm_store_si128(reinterpret_cast<__m128i*>(u), _mm_castps_si128(a));
