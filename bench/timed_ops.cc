@@ -152,5 +152,6 @@ std::unique_ptr<Ops> TimedBackend::open(int threads) {
   return std::make_unique<TimedOps>(inner_->open(threads), sheet_);
 }
 std::uint64_t TimedBackend::weight_bytes() const { return inner_->weight_bytes(); }
+bool TimedBackend::multiplies_bf16() const { return inner_->multiplies_bf16(); }
 
 }  // namespace deciban

@@ -42,6 +42,7 @@ class TimedBackend final : public Backend {
   std::unique_ptr<Table> table(const StoredTensor& tensor) override;
   std::unique_ptr<Ops> open(int threads) override;
   std::uint64_t weight_bytes() const override;
+  bool multiplies_bf16() const override;
 
  private:
   std::unique_ptr<Backend> inner_;

@@ -39,7 +39,7 @@ Prepared prepare_random(const std::string& spec, const ModelOptions& options) {
   Prepared p;
   const RandomSpec random = random_spec(spec.substr(kRandom.size()));
   p.weights = random_rwkv(random);
-  p.mode = options.format == "auto" ? "bf16" : options.format;
+  p.mode = options.format;
   p.info.spec = spec;
   p.info.name = random.name + " (random)";
   p.info.digest = digest_of_text(fmt::format("random recipe 1: {}", spec));

@@ -225,6 +225,8 @@ class Backend {
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
+  // Whether products of bf16 by bf16 are much faster than those with f32 inputs: what mode "auto" goes by.
+  virtual bool multiplies_bf16() const { return false; }
 };
 
 // The CPU backend with the best kernel table this machine supports, or the one that DECIBAN_ISA names

@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
   }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
+  bool multiplies_bf16() const override { return kernels_.multiplies_bf16; }
 
  private:
   const Kernels& kernels_;

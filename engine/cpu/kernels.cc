@@ -31,7 +31,13 @@ extern const Kernels KERNELS;
 const Kernels KERNELS = {DECIBAN_STRING(KERNELS) + sizeof("kernels_") - 1,
                          kPanel,
                          kBlock,
+#if defined(__AVX512BF16__)
+                         true,
+#else
+                         false,
+#endif
                          pack,
+                         pack_pairs,
                          quantise,
                          linear,
                          head,

@@ -28,6 +28,12 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const Sto
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
   bytes_ = panels * bytes;
   piece_ = slabs.allocate(bytes_);
+  const bool as_stored = format_ == WeightFormat::bf16 && tensor.encoding == Encoding::bf16 &&
+                         tensor.contiguous() && tensor.scale == 1 && inputs_ % 2 == 0;
+  // Giving pages back interrupts all threads, so it is done for a few MiB at a time.
+  constexpr std::size_t kReleased = std::size_t{4} << 20;
+  const std::size_t together =
+      std::max<std::size_t>(1, kReleased / (kernels.panel * inputs_ * sizeof(std::uint16_t)));
   std::vector<std::vector<float>> rows(team.size());
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;
@@ -35,18 +41,27 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const Sto
   team.run(panels, [&](std::size_t p, int thread) {
     const std::size_t first = p * kernels.panel;
     const std::size_t count = std::min(kernels.panel, outputs_ - first);
-    try {
-      rows[thread].resize(kernels.panel * inputs_);
-      tensor.read(first * inputs_, count * inputs_, rows[thread].data());
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      return;
+    std::byte* out = piece_.data + p * bytes;
+    bool fine;
+    if (as_stored) {
+      const auto* stored = reinterpret_cast<const std::uint16_t*>(tensor.data) + first * inputs_;
+      fine = kernels.pack_pairs(stored, inputs_, count, inputs_, out);
+    } else {
+      try {
+        rows[thread].resize(kernels.panel * inputs_);
+        tensor.read(first * inputs_, count * inputs_, rows[thread].data());
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failure = std::current_exception();
+        return;
+      }
+      fine = kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, out);
     }
-    if (!kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, piece_.data + p * bytes)) {
-      bad = static_cast<std::ptrdiff_t>(first);
+    if (!fine) bad = static_cast<std::ptrdiff_t>(first);
+    if ((p + 1) % together == 0 || p + 1 == panels) {
+      const std::size_t begin = p / together * together * kernels.panel;
+      tensor.release(begin * inputs_, (first + count - begin) * inputs_);
     }
-    tensor.release(first * inputs_, count * inputs_);
   });
   if (failure) std::rethrow_exception(failure);
   if (bad >= 0) {

@@ -52,10 +52,16 @@ class CpuTable final : public Table {
  public:
   explicit CpuTable(StoredTensor tensor) : tensor_(std::move(tensor)) {}
   // Writes row `i` as f32.
-  void row(std::size_t i, float* out) const { tensor_.read(i * tensor_.shape[1], tensor_.shape[1], out); }
+  void row(std::size_t i, float* out) const {
+    tensor_.read(i * tensor_.shape[1], tensor_.shape[1], out);
+    // The system maps up to 64 KiB around each row that is met: now and then all of it is given back.
+    constexpr std::uint32_t kRows = 64;
+    if (++met_ % kRows == 0) tensor_.release(0, tensor_.elements());
+  }
 
  private:
   StoredTensor tensor_;
+  mutable std::atomic<std::uint32_t> met_{0};
 };
 
 }  // namespace deciban::cpu
