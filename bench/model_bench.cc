@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -37,7 +38,7 @@ constexpr const char* kUsage =
     "usage: deciban_bench_model [--model SPEC,…] [--mode MODE,…] [--threads N,…] [--tokens T,…] [--sequences "
     "N]\n"
     "                           [--batch N,…] [--steps N] [--repeats N] [--clock wall|cpu] [--chunk N]\n"
-    "                           [--breakdown]\n"
+    "                           [--text FILE] [--breakdown | --sparsity]\n"
     "\n"
     "  --model      checkpoints or random:SHAPE                        random:rwkv7-0.1b\n"
     "  --mode       f32, bf16, bf16a, f16, int8, int8a                 bf16a\n"
@@ -49,13 +50,16 @@ constexpr const char* kUsage =
     "  --repeats    measurements of each, taken in turn                5\n"
     "  --clock      cpu: processor time divided by the threads, which other programs do not disturb\n"
     "  --chunk      tokens computed together; 0: the engine's choice   0\n"
+    "  --text       scores the first tokens of this text, not arbitrary ones\n"
+    "  --sparsity   the share of zeros that relu^2 gives the channel mixing\n"
     "  --breakdown  the time of each operation\n";
 
 struct Options {
   std::vector<std::string> models{"random:rwkv7-0.1b"}, modes{"bf16a"};
   std::vector<int> threads{1}, tokens{512}, batches{1};
   int sequences = 1, steps = 32, repeats = 5, chunk = 0;
-  bool cpu = false, breakdown = false;
+  bool cpu = false, breakdown = false, sparsity = false;
+  std::string text;
 };
 
 std::vector<std::string> split(const std::string& text) {
@@ -91,8 +95,8 @@ Options parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
-    if (flag == "--breakdown") {
-      o.breakdown = true;
+    if (flag == "--breakdown" || flag == "--sparsity") {
+      (flag == "--breakdown" ? o.breakdown : o.sparsity) = true;
       --i;
       continue;
     }
@@ -118,6 +122,11 @@ Options parse(int argc, char** argv) {
       o.sequences = number(flag, value, 1);
     } else if (flag == "--steps") {
       o.steps = number(flag, value, 1);
+    } else if (flag == "--text") {
+      std::ifstream file(value, std::ios::binary);
+      o.text.assign(std::istreambuf_iterator<char>(file), {});
+      if (o.text.empty())
+        throw std::invalid_argument(fmt::format("--text '{}' cannot be read or is empty", value));
     } else if (flag == "--chunk") {
       o.chunk = number(flag, value, 0);
     } else if (flag == "--repeats") {
@@ -219,7 +228,14 @@ class Configuration {
 
   double score(int length) {
     std::vector<Token> tokens(length);
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = some_token(i, model_->info().vocabulary);
+    if (o_.text.empty()) {
+      for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = some_token(i, model_->info().vocabulary);
+    } else {
+      std::vector<Token> all = model_->encode(o_.text);
+      if (all.size() < tokens.size())
+        throw std::runtime_error(fmt::format("the text has only {} tokens", all.size()));
+      std::copy_n(all.begin(), tokens.size(), tokens.begin());
+    }
     Sequences source(o_.sequences, tokens);
     Counter sink;
     const Stopwatch watch(o_.cpu, threads_);
@@ -239,8 +255,9 @@ class Configuration {
         tokens[s] = some_token(i + 977 * s, model_->info().vocabulary);
       batch->step(tokens);
     };
+    if (sheet_ != nullptr) sheet_->pause(true);
     step(0);  // memory is met for the first time
-    if (sheet_ != nullptr) sheet_->clear();
+    if (sheet_ != nullptr) sheet_->pause(false);
     const Stopwatch watch(o_.cpu, threads_);
     for (int i = 1; i <= o_.steps; ++i) step(i);
     return watch.seconds();
@@ -363,6 +380,21 @@ void break_down(const Options& o) {
   }
 }
 
+void print_sparsity(const Options& o) {
+  for (const std::string& model : o.models) {
+    for (const std::string& mode : o.modes) {
+      TimeSheet sheet;
+      sheet.count_zeros();
+      Configuration configuration(model, mode, o.threads[0], o, &sheet);
+      configuration.answer("open");
+      configuration.answer(fmt::format("score {}", o.tokens[0]));
+      const Zeros zeros = sheet.zeros();
+      fmt::print("{} {}: {:.1f}% of the {:.0f} inputs of the channel mixing's second product are zero\n",
+                 model, mode, 100 * zeros.zeros / zeros.all, zeros.all);
+    }
+  }
+}
+
 int main_of(int argc, char** argv) {
   if (argc == 2 && (std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h")) {
     std::fputs(kUsage, stdout);
@@ -375,6 +407,10 @@ int main_of(int argc, char** argv) {
   } catch (const std::invalid_argument& e) {
     fmt::print(stderr, "deciban_bench_model: {}\n\n{}", e.what(), kUsage);
     return 2;
+  }
+  if (o.sparsity) {
+    print_sparsity(o);
+    return 0;
   }
   if (o.breakdown) {
     break_down(o);

@@ -74,6 +74,7 @@ class TimedOps final : public ForwardingOps {
     const Note note(sheet_, fmt::format("linear {} -> {}{}", w.columns(), w.rows(), name(epilogue.act)),
                     product(w, x.rows));
     inner_.linear(w, x, y, epilogue);
+    count(y, epilogue);
   }
   void linears(std::span<const Linear> calls) override {
     double flops = 0;
@@ -84,6 +85,7 @@ class TimedOps final : public ForwardingOps {
     }
     const Note note(sheet_, what, flops);
     inner_.linears(calls);
+    for (const Linear& call : calls) count(call.y, call.epilogue);
   }
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override {
@@ -111,6 +113,14 @@ class TimedOps final : public ForwardingOps {
   }
 
  private:
+  void count(const Tensor& y, const Epilogue& epilogue) {
+    if (!sheet_.counting() || epilogue.act != Epilogue::Act::relu2) return;
+    std::vector<float> values(y.rows * y.columns);
+    inner_.read(y, 0, y.rows, values.data());
+    sheet_.add_zeros(static_cast<double>(std::count(values.begin(), values.end(), 0.0f)),
+                     static_cast<double>(values.size()));
+  }
+
   std::unique_ptr<Ops> owned_;
   TimeSheet& sheet_;
 };
@@ -119,6 +129,7 @@ class TimedOps final : public ForwardingOps {
 
 void TimeSheet::add(const std::string& what, double seconds, double flops) {
   const std::lock_guard lock(mutex_);
+  if (paused_) return;
   OpTime& entry = entries_[what];
   entry.what = what;
   ++entry.calls;
@@ -129,6 +140,22 @@ void TimeSheet::add(const std::string& what, double seconds, double flops) {
 void TimeSheet::clear() {
   const std::lock_guard lock(mutex_);
   entries_.clear();
+}
+
+void TimeSheet::pause(bool paused) {
+  const std::lock_guard lock(mutex_);
+  paused_ = paused;
+}
+
+void TimeSheet::add_zeros(double zeros, double all) {
+  const std::lock_guard lock(mutex_);
+  zeros_.zeros += zeros;
+  zeros_.all += all;
+}
+
+Zeros TimeSheet::zeros() const {
+  const std::lock_guard lock(mutex_);
+  return zeros_;
 }
 
 std::vector<OpTime> TimeSheet::by_seconds() const {

@@ -19,15 +19,28 @@ struct OpTime {
   double seconds = 0, flops = 0;
 };
 
+// How many results of relu² there were, and how many of them were zero.
+struct Zeros {
+  double zeros = 0, all = 0;
+};
+
 // What all Ops of one TimedBackend noted, by kind; any thread may add.
 class TimeSheet {
  public:
   void add(const std::string& what, double seconds, double flops);
   void clear();
+  void pause(bool paused);  // while paused, nothing is noted
+  // Counts the zeros behind relu² too, which takes longer than the operations: times mean nothing then.
+  void count_zeros() { counting_ = true; }
+  bool counting() const { return counting_; }
+  void add_zeros(double zeros, double all);
+  Zeros zeros() const;
   std::vector<OpTime> by_seconds() const;  // the longest first
 
  private:
   mutable std::mutex mutex_;
+  bool paused_ = false, counting_ = false;
+  Zeros zeros_;
   std::map<std::string, OpTime> entries_;
 };
 
