@@ -3,6 +3,8 @@
 // machine can do.
 //
 //   deciban_bench_model --model random:rwkv7-0.1b --mode bf16a,f32 --threads 1,2 --tokens 512,1024
+//
+// --breakdown prints where the time goes instead: seconds by operation, and each one's share of the peak.
 #include <fmt/format.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -20,9 +23,13 @@
 
 #include "bench/model_cost.h"
 #include "bench/roofline.h"
+#include "bench/timed_ops.h"
 #include "bench/turns.h"
 #include "engine/lm.h"
 #include "engine/ops.h"
+#include "engine/random_model.h"
+#include "engine/rwkv_model.h"
+#include "engine/tokenizer.h"
 
 namespace deciban {
 namespace {
@@ -30,7 +37,8 @@ namespace {
 constexpr const char* kUsage =
     "usage: deciban_bench_model [--model SPEC,…] [--mode MODE,…] [--threads N,…] [--tokens T,…] [--sequences "
     "N]\n"
-    "                           [--batch N,…] [--steps N] [--repeats N] [--clock wall|cpu]\n"
+    "                           [--batch N,…] [--steps N] [--repeats N] [--clock wall|cpu] [--chunk N]\n"
+    "                           [--text FILE] [--breakdown | --sparsity]\n"
     "\n"
     "  --model      checkpoints or random:SHAPE                        random:rwkv7-0.1b\n"
     "  --mode       f32, bf16, bf16a, f16, int8, int8a                 bf16a\n"
@@ -40,13 +48,18 @@ constexpr const char* kUsage =
     "  --batch      sequences decoded in lockstep; 0 to skip           1\n"
     "  --steps      tokens decoded of each                             32\n"
     "  --repeats    measurements of each, taken in turn                5\n"
-    "  --clock      cpu: processor time divided by the threads, which other programs do not disturb\n";
+    "  --clock      cpu: processor time divided by the threads, which other programs do not disturb\n"
+    "  --chunk      tokens computed together; 0: the engine's choice   0\n"
+    "  --text       scores the first tokens of this text, not arbitrary ones\n"
+    "  --sparsity   the share of zeros that relu^2 gives the channel mixing\n"
+    "  --breakdown  the time of each operation\n";
 
 struct Options {
   std::vector<std::string> models{"random:rwkv7-0.1b"}, modes{"bf16a"};
   std::vector<int> threads{1}, tokens{512}, batches{1};
-  int sequences = 1, steps = 32, repeats = 5;
-  bool cpu = false;
+  int sequences = 1, steps = 32, repeats = 5, chunk = 0;
+  bool cpu = false, breakdown = false, sparsity = false;
+  std::string text;
 };
 
 std::vector<std::string> split(const std::string& text) {
@@ -82,6 +95,11 @@ Options parse(int argc, char** argv) {
   Options o;
   for (int i = 1; i < argc; i += 2) {
     const std::string flag = argv[i];
+    if (flag == "--breakdown" || flag == "--sparsity") {
+      (flag == "--breakdown" ? o.breakdown : o.sparsity) = true;
+      --i;
+      continue;
+    }
     if (i + 1 == argc) throw std::invalid_argument(fmt::format("{} needs a value", flag));
     const std::string value = argv[i + 1];
     const auto numbers = [&](int least) {
@@ -104,6 +122,13 @@ Options parse(int argc, char** argv) {
       o.sequences = number(flag, value, 1);
     } else if (flag == "--steps") {
       o.steps = number(flag, value, 1);
+    } else if (flag == "--text") {
+      std::ifstream file(value, std::ios::binary);
+      o.text.assign(std::istreambuf_iterator<char>(file), {});
+      if (o.text.empty())
+        throw std::invalid_argument(fmt::format("--text '{}' cannot be read or is empty", value));
+    } else if (flag == "--chunk") {
+      o.chunk = number(flag, value, 0);
     } else if (flag == "--repeats") {
       o.repeats = number(flag, value, 1);
     } else if (flag == "--clock" && (value == "wall" || value == "cpu")) {
@@ -171,8 +196,10 @@ class Counter final : public ScoreSink {
 // One configuration, in a process of its own.  Lines: "open", "score TOKENS", "decode BATCH".
 class Configuration {
  public:
-  Configuration(std::string model, std::string mode, int threads, const Options& o)
-      : spec_(std::move(model)), mode_(std::move(mode)), threads_(threads), o_(o) {}
+  // With a sheet, every operation's time is noted there.
+  Configuration(std::string model, std::string mode, int threads, const Options& o,
+                TimeSheet* sheet = nullptr)
+      : spec_(std::move(model)), mode_(std::move(mode)), threads_(threads), o_(o), sheet_(sheet) {}
 
   std::string answer(const std::string& line) {
     std::istringstream in(line);
@@ -183,7 +210,8 @@ class Configuration {
       ModelOptions options;
       options.format = mode_;
       options.threads = threads_;
-      model_ = open_model(spec_, options);
+      options.chunk_rows = static_cast<std::size_t>(o_.chunk);
+      model_ = sheet_ == nullptr ? open_model(spec_, options) : open_timed(options);
       const std::uint64_t weights = model_->memory().weights;
       return fmt::format("{} {}", model_->info().kernels, weights);
     }
@@ -193,9 +221,21 @@ class Configuration {
   }
 
  private:
+  std::unique_ptr<LanguageModel> open_timed(const ModelOptions& options) const {
+    return load_rwkv(model_weights(spec_), byte_tokenizer(),
+                     std::make_unique<TimedBackend>(cpu_backend(), *sheet_), mode_, options, {});
+  }
+
   double score(int length) {
     std::vector<Token> tokens(length);
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = some_token(i, model_->info().vocabulary);
+    if (o_.text.empty()) {
+      for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = some_token(i, model_->info().vocabulary);
+    } else {
+      std::vector<Token> all = model_->encode(o_.text);
+      if (all.size() < tokens.size())
+        throw std::runtime_error(fmt::format("the text has only {} tokens", all.size()));
+      std::copy_n(all.begin(), tokens.size(), tokens.begin());
+    }
     Sequences source(o_.sequences, tokens);
     Counter sink;
     const Stopwatch watch(o_.cpu, threads_);
@@ -215,7 +255,9 @@ class Configuration {
         tokens[s] = some_token(i + 977 * s, model_->info().vocabulary);
       batch->step(tokens);
     };
+    if (sheet_ != nullptr) sheet_->pause(true);
     step(0);  // memory is met for the first time
+    if (sheet_ != nullptr) sheet_->pause(false);
     const Stopwatch watch(o_.cpu, threads_);
     for (int i = 1; i <= o_.steps; ++i) step(i);
     return watch.seconds();
@@ -224,6 +266,7 @@ class Configuration {
   std::string spec_, mode_;
   int threads_;
   const Options& o_;
+  TimeSheet* sheet_;
   std::unique_ptr<LanguageModel> model_;
 };
 
@@ -284,6 +327,74 @@ void print(const std::vector<Cell>& cells, const Options& o, const Roofline& roo
   }
 }
 
+void print(const TimeSheet& sheet, double seconds, double peak) {
+  double noted = 0;
+  const std::vector<OpTime> all = sheet.by_seconds();
+  for (const OpTime& op : all) noted += op.seconds;
+  fmt::print("  {:<30}  {:>7}  {:>9}  {:>6}  {:>8}  {:>5}\n", "operation", "calls", "ms", "time", "GFLOP/s",
+             "peak");
+  for (const OpTime& op : all) {
+    fmt::print("  {:<30}  {:>7}  {:>9.2f}  {:>5.1f}%", op.what, op.calls, 1e3 * op.seconds,
+               100 * op.seconds / seconds);
+    if (op.flops > 0) {
+      fmt::print("  {:>8.1f}  {:>4.0f}%", op.flops / op.seconds * 1e-9,
+                 100 * op.flops / op.seconds * 1e-9 / peak);
+    }
+    fmt::print("\n");
+  }
+  fmt::print("  {:<30}  {:>7}  {:>9.2f}  {:>5.1f}%\n", "between operations", "", 1e3 * (seconds - noted),
+             100 * (seconds - noted) / seconds);
+}
+
+// Where the time of each configuration goes, summed over the repeats.  Sequences are scored one after the
+// other, so that only one stream of operations runs at a time.
+void break_down(const Options& o) {
+  const Roofline roof(1);
+  for (const std::string& model : o.models) {
+    for (const std::string& mode : o.modes) {
+      for (const int threads : o.threads) {
+        TimeSheet sheet;
+        Configuration configuration(model, mode, threads, o, &sheet);
+        std::string kernels;
+        std::istringstream(configuration.answer("open")) >> kernels;
+        const double peak = roof.peak(kernels, numeric_mode(mode)).gflops.median * threads;
+        const auto work = [&](const std::string& word, int size) {
+          configuration.answer(fmt::format("{} {}", word, size));  // warms up
+          sheet.clear();
+          double total = 0;
+          for (int i = 0; i < o.repeats; ++i) {
+            double seconds = 0;
+            std::istringstream(configuration.answer(fmt::format("{} {}", word, size))) >> seconds;
+            total += seconds;
+          }
+          fmt::print("\n{} {}, {} threads, {} {}: {:.2f} ms each time, {} times\n", model, mode, threads,
+                     word, size, 1e3 * total / o.repeats, o.repeats);
+          print(sheet, total, peak);
+        };
+        for (const int tokens : o.tokens) work("score", tokens);
+        for (const int batch : o.batches) {
+          if (batch > 0) work("decode", batch);
+        }
+      }
+    }
+  }
+}
+
+void print_sparsity(const Options& o) {
+  for (const std::string& model : o.models) {
+    for (const std::string& mode : o.modes) {
+      TimeSheet sheet;
+      sheet.count_zeros();
+      Configuration configuration(model, mode, o.threads[0], o, &sheet);
+      configuration.answer("open");
+      configuration.answer(fmt::format("score {}", o.tokens[0]));
+      const Zeros zeros = sheet.zeros();
+      fmt::print("{} {}: {:.1f}% of the {:.0f} inputs of the channel mixing's second product are zero\n",
+                 model, mode, 100 * zeros.zeros / zeros.all, zeros.all);
+    }
+  }
+}
+
 int main_of(int argc, char** argv) {
   if (argc == 2 && (std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h")) {
     std::fputs(kUsage, stdout);
@@ -296,6 +407,14 @@ int main_of(int argc, char** argv) {
   } catch (const std::invalid_argument& e) {
     fmt::print(stderr, "deciban_bench_model: {}\n\n{}", e.what(), kUsage);
     return 2;
+  }
+  if (o.sparsity) {
+    print_sparsity(o);
+    return 0;
+  }
+  if (o.breakdown) {
+    break_down(o);
+    return 0;
   }
   std::vector<std::unique_ptr<Entry>> entries;
   for (const std::string& model : o.models) {

@@ -7,11 +7,13 @@
 
 namespace deciban {
 
-RwkvShape model_shape(const std::string& spec) {
+Checkpoint model_weights(const std::string& spec) {
   constexpr std::string_view kRandom = "random:";
-  if (spec.starts_with(kRandom)) return random_spec(spec.substr(kRandom.size())).shape;
-  return rwkv_shape(official_rwkv(Checkpoint::open(spec)));
+  if (spec.starts_with(kRandom)) return random_rwkv(random_spec(spec.substr(kRandom.size())));
+  return official_rwkv(Checkpoint::open(spec));
 }
+
+RwkvShape model_shape(const std::string& spec) { return rwkv_shape(model_weights(spec)); }
 
 double product_elements(const RwkvShape& s) {
   const double width = s.width, attention = s.attention, ffn = s.ffn;

@@ -3,11 +3,16 @@
 
 #include <string>
 
+#include "engine/checkpoint.h"
 #include "engine/rwkv_names.h"
 
 namespace deciban {
 
-// The shape that a model spec of open_model() has: a checkpoint's, or a published one ("random:rwkv7-0.1b").
+// The weights that a model spec of open_model() names, with official names; nothing is read yet.  Throws as
+// open_model() does.
+Checkpoint model_weights(const std::string& spec);
+
+// The shape that such a spec has: a checkpoint's, or a published one ("random:rwkv7-0.1b").
 // Throws as open_model() does.
 RwkvShape model_shape(const std::string& spec);
 

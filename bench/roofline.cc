@@ -5,11 +5,12 @@
 #include <time.h>
 
 #include <algorithm>
-#include <barrier>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
@@ -143,33 +144,36 @@ std::uint64_t read_all(const Block& block) {
          static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum)));
 }
 
+// By the clock, all threads reading at the same time: memory is what they share.
 Rate measure_bandwidth(int threads) {
   constexpr std::size_t kBytes = std::size_t{128} << 20;
+  constexpr double kSeconds = 0.02;
   std::vector<Block> blocks;
   for (int i = 0; i < threads; ++i) blocks.emplace_back(kBytes);
   return settle(
       [&] {
-        // Processor time: what other programs take from the cores does not count.  If they keep the threads
-        // from running side by side, the sum is more than memory would give them together.
-        std::barrier gate(threads);
-        std::vector<double> times(threads);
+        std::atomic<int> waiting{threads};
+        std::vector<double> rates(threads);
         {
           std::vector<std::jthread> team;
           for (int i = 0; i < threads; ++i) {
             team.emplace_back([&, i] {
-              gate.arrive_and_wait();
-              const double start = cpu_seconds();
-              if (read_all(blocks[i]) != kBytes / 8)
-                throw std::logic_error("memory does not hold what was written");
-              times[i] = cpu_seconds() - start;
+              --waiting;
+              while (waiting > 0) _mm_pause();
+              const auto start = Clock::now();
+              double bytes = 0;
+              do {
+                if (read_all(blocks[i]) != kBytes / 8)
+                  throw std::logic_error("memory does not hold what was written");
+                bytes += kBytes;
+              } while (seconds_since(start) < kSeconds);
+              rates[i] = bytes / seconds_since(start) * 1e-9;
             });
           }
         }
-        double rate = 0;
-        for (const double time : times) rate += static_cast<double>(kBytes) / time * 1e-9;
-        return rate;
+        return std::accumulate(rates.begin(), rates.end(), 0.0);
       },
-      0.6);
+      1.0);
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ FileBytes map_file(const std::filesystem::path& path) {
   if (address == MAP_FAILED) fail_with_errno(path, "map");
   // Weights are read once, front to back: read ahead generously, and let go early.
   ::madvise(address, size, MADV_SEQUENTIAL);
+  // A row of the embedding that is met must not map the 2 MiB around it.
+  ::madvise(address, size, MADV_NOHUGEPAGE);
   FileBytes result;
   result.path = path;
   result.owner =

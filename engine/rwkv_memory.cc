@@ -9,6 +9,7 @@
 namespace deciban {
 namespace {
 
+constexpr std::size_t kCpuChunkValues = 196608;  // of the residual stream: 256 rows at width 768
 constexpr std::size_t kLeastRows = 64, kLeastSlots = 4;
 constexpr std::size_t kMostCpuSlots = 64, kMostCardSlots = 256;
 // A tile of logits, what the libraries take for themselves, and the rest of a device's own needs.
@@ -101,11 +102,8 @@ void check_fits(const Checkpoint& official, const RwkvShape& shape, NumericMode 
 }
 
 std::size_t best_chunk_rows(const RwkvParts& parts, std::size_t streams) {
-  if (!parts.accelerator()) {  // about 20 tensors of the width and one of the inner width live at once
-    const std::size_t bytes = (20 * parts.shape.width + parts.shape.ffn) * sizeof(float);
-    return std::clamp(parts.backend->activation_budget() / bytes, kLeastRows,
-                      parts.backend->most_chunk_rows());
-  }
+  // Rows of a product's input should stay in the L2 cache while one panel of weights after the other passes.
+  if (!parts.accelerator()) return std::clamp<std::size_t>(kCpuChunkValues / parts.shape.width, 128, 512);
   const std::size_t budget =
       within(parts.backend->activation_budget(), *parts.backend, 0.5 / static_cast<double>(streams));
   return std::clamp(budget / row_bytes(parts.shape, parts.mode), kLeastRows,

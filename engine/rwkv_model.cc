@@ -113,8 +113,7 @@ class RwkvModel final : public LanguageModel {
     const std::size_t workers = std::max<std::size_t>(source.seen(), 1);
     const int team = std::max(1, info_.threads / static_cast<int>(workers));
     score_packed(source, done, {workers, chunk_rows_, info_.vocabulary}, [&](std::size_t) {
-      return std::make_unique<Tracked>(*this,
-                                       std::make_unique<RwkvStream>(*copies_.front(), team, most_slots_));
+      return std::make_unique<Lent>(*this, take_stream(*copies_.front(), most_slots_, team));
     });
   }
 
@@ -127,23 +126,27 @@ class RwkvModel final : public LanguageModel {
     const std::size_t slots = std::min(most_slots_, (seen + workers - 1) / workers);
     const PackOptions options{workers, chunk_rows_, info_.vocabulary, true, slots};
     score_packed(source, done, options, [&](std::size_t worker) {
-      return std::make_unique<Lent>(*this, take_stream(*copies_[worker % copies_.size()], slots));
+      return std::make_unique<Lent>(*this, take_stream(*copies_[worker % copies_.size()], slots, 1));
     });
   }
 
   // Streams on cards are kept between calls: their memory is slow to get.
-  std::unique_ptr<RwkvStream> take_stream(const RwkvParts& parts, std::size_t slots) {
+  // A stream that an earlier call left, with its memory already met and its threads running, or a new one.
+  // Those of other sizes go first, so that no more memory is held than one call needs.
+  std::unique_ptr<RwkvStream> take_stream(const RwkvParts& parts, std::size_t slots, int team) {
     {
       const std::lock_guard lock(mutex_);
+      std::erase_if(idle_, [&](const std::unique_ptr<RwkvStream>& idle) {
+        return &idle->parts() == &parts && (idle->slots() < slots || idle->threads() != team);
+      });
       for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
         if (&(*idle)->parts() != &parts) continue;
         std::unique_ptr<RwkvStream> stream = std::move(*idle);
         idle_.erase(idle);
-        if (stream->slots() >= slots) return stream;
-        break;  // too small: its memory is given back
+        return stream;
       }
     }
-    return open_stream(parts, slots);
+    return open_stream(parts, slots, team);
   }
   void give_back(std::unique_ptr<RwkvStream> stream) {
     const std::lock_guard lock(mutex_);
@@ -151,10 +154,10 @@ class RwkvModel final : public LanguageModel {
   }
 
   // With fewer slots where their states do not fit.
-  static std::unique_ptr<RwkvStream> open_stream(const RwkvParts& parts, std::size_t slots) {
+  static std::unique_ptr<RwkvStream> open_stream(const RwkvParts& parts, std::size_t slots, int team) {
     for (;; slots = (slots + 1) / 2) {
       try {
-        return std::make_unique<RwkvStream>(parts, 1, slots);
+        return std::make_unique<RwkvStream>(parts, team, slots);
       } catch (const OutOfDeviceMemory&) {
         if (slots == 1) throw;
       }
@@ -250,7 +253,7 @@ class RwkvModel final : public LanguageModel {
   std::size_t chunk_rows_, most_slots_;
   mutable std::mutex mutex_;
   std::vector<const RwkvStream*> streams_;         // in use
-  std::vector<std::unique_ptr<RwkvStream>> idle_;  // on cards, for the next call
+  std::vector<std::unique_ptr<RwkvStream>> idle_;  // for the next call of score()
 };
 
 // The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.

@@ -20,7 +20,7 @@ class DECIBAN_API StatefulBatch : public Batch {
 };
 
 // Loads a model from a checkpoint with official names.  `info` brings name, spec, digest; the rest is filled
-// in. `mode` is a word of ModelOptions::format ("auto" takes the file's own precision). Throws
+// in. `mode` is a word of ModelOptions::format ("auto": docs/methods.md). Throws
 // std::runtime_error for shapes this engine does not compute, naming them.
 DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
                                                      std::unique_ptr<Tokenizer> tokenizer,
@@ -41,6 +41,6 @@ DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
 DECIBAN_API void check_rwkv(const Checkpoint& official, const Backend& backend, const std::string& mode);
 
 // Raised whenever any log-probability of the engine may change; part of every record's key.
-inline constexpr int kNumericsVersion = 1;
+inline constexpr int kNumericsVersion = 2;
 
 }  // namespace deciban

@@ -18,6 +18,7 @@ Tensor rows_of(const Tensor& tensor, std::size_t first, std::size_t count) {
 
 RwkvStream::RwkvStream(const RwkvParts& parts, int threads, std::size_t slots)
     : parts_(parts),
+      threads_(threads),
       ops_(parts.backend->open(threads)),
       state_(ops_->allocate_state(slots, parts.state_floats())),
       fresh_(slots) {}

@@ -33,6 +33,7 @@ class RwkvStream final : public ChunkRunner {
   RwkvStream(const RwkvParts& parts, int threads, std::size_t slots);
 
   const RwkvParts& parts() const { return parts_; }
+  int threads() const { return threads_; }
   std::size_t slots() const override { return fresh_.size(); }
   void reset(std::size_t slot) override;
   void copy(std::size_t from, std::size_t to) override;
@@ -57,6 +58,7 @@ class RwkvStream final : public ChunkRunner {
   void account();
 
   const RwkvParts& parts_;
+  int threads_;
   std::unique_ptr<Ops> ops_;
   StateView state_;
   std::vector<char> fresh_;                                        // per slot: nothing read since reset()

@@ -111,7 +111,11 @@ class CpuOps final : public Ops {
   void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
                 std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h,
                 Tensor* h_prev) override;
-  void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override;
+  void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override {
+    const Product call{&w, x, y, epilogue};
+    products({&call, 1});
+  }
+  void products(std::span<const Product> calls) override;
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override;
   void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
@@ -152,20 +156,9 @@ class CpuOps final : public Ops {
     const float* scales;
     std::size_t stride, row_bytes;
   };
-  Rows product_rows(const CpuWeight& w, const Tensor& x) {
-    const std::size_t element = is_bf16(x) ? 2 : 4;
-    if (!w.wants_i8()) return {at(x, 0), nullptr, x.stride, x.stride * element};
-    const std::size_t stride = round_up(x.columns, 64);
-    auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
-    auto* scales = static_cast<float*>(arena_.allocate(x.rows * sizeof(float)));
-    const std::size_t parts = row_parts(1, x.rows);
-    team_.run(parts, [&](std::size_t part, int) {
-      for (std::size_t r = x.rows * part / parts; r < x.rows * (part + 1) / parts; ++r) {
-        scales[r] = kernels_.quantise(x.f32() + r * x.stride, x.columns, out + r * stride);
-      }
-    });
-    return {reinterpret_cast<const std::byte*>(out), scales, stride, stride};
-  }
+  Rows product_rows(const CpuWeight& w, const Tensor& x);
+  // For several products at once; an input that several of them read is rounded once.
+  std::vector<Rows> product_rows(std::span<const Product> calls);
 
   // What the matrix-valued recurrences of all versions take.
   struct Heads {
@@ -238,53 +231,125 @@ void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateVie
   }
 }
 
-void CpuOps::linear(const Weight& weight, const Tensor& x, Tensor y, const Epilogue& e) {
-  const CpuWeight& w = packed(weight);
-  if (w.columns() != x.columns || w.rows() != y.columns || x.rows != y.rows) {
-    throw std::logic_error("linear: shapes do not fit");
+std::vector<CpuOps::Rows> CpuOps::product_rows(std::span<const Product> calls) {
+  struct Narrow {
+    const Tensor* x;
+    std::uint8_t* out;
+    float* scales;
+    std::size_t stride;
+  };
+  std::vector<Narrow> narrow;
+  std::vector<Rows> rows;
+  for (const Product& call : calls) {
+    const Tensor& x = call.x;
+    if (!packed(*call.w).wants_i8()) {
+      rows.push_back({at(x, 0), nullptr, x.stride, x.stride * (is_bf16(x) ? 2 : 4)});
+      continue;
+    }
+    const std::size_t stride = round_up(x.columns, 64);
+    auto known = std::find_if(narrow.begin(), narrow.end(), [&](const Narrow& n) {
+      return n.x->data == x.data && n.x->columns == x.columns && n.x->rows == x.rows;
+    });
+    if (known == narrow.end()) {
+      auto* out = static_cast<std::uint8_t*>(arena_.allocate(x.rows * stride));
+      narrow.push_back({&x, out, static_cast<float*>(arena_.allocate(x.rows * sizeof(float))), stride});
+      known = narrow.end() - 1;
+    }
+    rows.push_back({reinterpret_cast<const std::byte*>(known->out), known->scales, stride, stride});
   }
-  if (is_bf16(x) && w.format() != WeightFormat::bf16)
-    throw std::logic_error("linear: bf16 inputs need bf16 weights");
-  const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
-  const std::size_t row_split = row_parts(panels, x.rows);
-  const std::size_t panel_parts = std::min<std::size_t>(panels, threads_ == 1 ? 1 : 8 * threads_);
-  need_scratch(linear_scratch_floats(kernels_, w.columns(), x.rows));
+  if (narrow.empty()) return rows;
+  const std::size_t parts = row_parts(narrow.size(), narrow[0].x->rows);
+  team_.run(parts * narrow.size(), [&](std::size_t task, int) {
+    const Narrow& n = narrow[task / parts];
+    const std::size_t part = task % parts, total = n.x->rows;
+    for (std::size_t r = total * part / parts; r < total * (part + 1) / parts; ++r) {
+      n.scales[r] = kernels_.quantise(n.x->f32() + r * n.x->stride, n.x->columns, n.out + r * n.stride);
+    }
+  });
+  return rows;
+}
+
+CpuOps::Rows CpuOps::product_rows(const CpuWeight& w, const Tensor& x) {
+  const Product call{&w, x, {}, {}};
+  return product_rows({&call, 1})[0];
+}
+
+void CpuOps::products(std::span<const Product> calls) {
+  if (calls.empty()) return;
+  const std::size_t rows = calls[0].x.rows;
+  std::size_t all_panels = 0, all_work = 0;
+  for (const Product& call : calls) {
+    const CpuWeight& w = packed(*call.w);
+    if (w.columns() != call.x.columns || w.rows() != call.y.columns || rows != call.x.rows ||
+        rows != call.y.rows) {
+      throw std::logic_error("linear: shapes do not fit");
+    }
+    if (is_bf16(call.x) && w.format() != WeightFormat::bf16)
+      throw std::logic_error("linear: bf16 inputs need bf16 weights");
+    const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
+    all_panels += panels;
+    all_work += panels * w.columns();
+    need_scratch(linear_scratch_floats(kernels_, w.columns(), rows));
+  }
+  const std::size_t row_split = row_parts(all_panels, rows);
   const std::size_t mark = arena_.mark();
-  const Rows input = product_rows(w, x);
-  LinearArgs args{.format = w.format(),
-                  .packed = w.packed(),
-                  .inputs = w.columns(),
-                  .outputs = w.rows(),
-                  .x = input.data,
-                  .x_bf16 = is_bf16(x),
-                  .x_scales = input.scales,
-                  .x_stride = input.stride,
-                  .rows = x.rows,
-                  .y = y.data,
-                  .y_bf16 = is_bf16(y),
-                  .y_stride = y.stride,
-                  .panel_begin = 0,
-                  .panel_end = panels,
-                  .act = e.act,
-                  .combine = e.combine,
-                  .bias = values(e.bias),
-                  .gate = e.gate.f32(),
-                  .base = e.base.f32(),
-                  .target = e.target.f32(),
-                  .gate_stride = e.gate.stride,
-                  .base_stride = e.base.stride,
-                  .target_stride = e.target.stride,
-                  .scratch = nullptr};
-  team_.run(panel_parts * row_split, [&](std::size_t task, int thread) {
-    const std::size_t part = task / row_split, rows_part = task % row_split;
-    const std::size_t begin = x.rows * rows_part / row_split, end = x.rows * (rows_part + 1) / row_split;
-    LinearArgs a = args;
-    a.panel_begin = panels * part / panel_parts;
-    a.panel_end = panels * (part + 1) / panel_parts;
+  const std::vector<Rows> inputs = product_rows(calls);
+  // Tasks: parts of a product's panels by parts of the rows, each about as long as the others.
+  struct Job {
+    LinearArgs args;
+    std::size_t panels, parts, first;
+  };
+  std::vector<Job> jobs;
+  std::size_t tasks = 0;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const CpuWeight& w = packed(*calls[i].w);
+    const Tensor& y = calls[i].y;
+    const Epilogue& e = calls[i].epilogue;
+    const std::size_t panels = (w.rows() + kernels_.panel - 1) / kernels_.panel;
+    const std::size_t wanted = (panels * w.columns() * 8 * threads_ + all_work - 1) / all_work;
+    const std::size_t parts = threads_ == 1 ? 1 : std::clamp<std::size_t>(wanted, 1, panels);
+    jobs.push_back({{.format = w.format(),
+                     .packed = w.packed(),
+                     .inputs = w.columns(),
+                     .outputs = w.rows(),
+                     .x = inputs[i].data,
+                     .x_bf16 = is_bf16(calls[i].x),
+                     .x_scales = inputs[i].scales,
+                     .x_stride = inputs[i].stride,
+                     .rows = rows,
+                     .y = y.data,
+                     .y_bf16 = is_bf16(y),
+                     .y_stride = y.stride,
+                     .panel_begin = 0,
+                     .panel_end = panels,
+                     .act = e.act,
+                     .combine = e.combine,
+                     .bias = values(e.bias),
+                     .gate = e.gate.f32(),
+                     .base = e.base.f32(),
+                     .target = e.target.f32(),
+                     .gate_stride = e.gate.stride,
+                     .base_stride = e.base.stride,
+                     .target_stride = e.target.stride,
+                     .scratch = nullptr},
+                    panels,
+                    parts,
+                    tasks});
+    tasks += parts * row_split;
+  }
+  team_.run(tasks, [&](std::size_t task, int thread) {
+    std::size_t i = jobs.size() - 1;
+    while (jobs[i].first > task) --i;
+    const Job& job = jobs[i];
+    const std::size_t part = (task - job.first) / row_split, rows_part = (task - job.first) % row_split;
+    const std::size_t begin = rows * rows_part / row_split, end = rows * (rows_part + 1) / row_split;
+    LinearArgs a = job.args;
+    a.panel_begin = job.panels * part / job.parts;
+    a.panel_end = job.panels * (part + 1) / job.parts;
     a.rows = end - begin;
-    a.x = input.data + begin * input.row_bytes;
+    a.x = static_cast<const std::byte*>(a.x) + begin * inputs[i].row_bytes;
     if (a.x_scales != nullptr) a.x_scales += begin;
-    a.y = at(y, begin);
+    a.y = at(calls[i].y, begin);
     if (a.gate != nullptr) a.gate += begin * a.gate_stride;
     if (a.base != nullptr) a.base += begin * a.base_stride;
     if (a.target != nullptr) a.target += begin * a.target_stride;

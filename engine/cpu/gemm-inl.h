@@ -22,47 +22,93 @@ struct Operand {
   std::size_t x_stride, rows;
 };
 
+// One tile's work: rows from `row` on, inputs [first, first + count) of a panel.
+struct TileWork {
+  std::size_t row, first, count;
+  const std::byte* panel;
+  const float* wide;  // those inputs of the panel as f32, or null
+  Ahead ahead;
+  const float* start;  // sums of the inputs before, or null
+  float* tile;
+};
+
 template <int R>
-inline void tile_any(const Operand& o, std::size_t row, std::size_t first, std::size_t count,
-                     const std::byte* panel, const float* wide, float* tile) {
+inline void tile_any(const Operand& o, const TileWork& t) {
   if (o.x_scales != nullptr) {
-    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + row * o.x_stride, o.x_stride, o.x_scales + row, panel,
-               o.inputs, tile);
+    tile_i8<R>(static_cast<const std::uint8_t*>(o.x) + t.row * o.x_stride, o.x_stride, o.x_scales + t.row,
+               t.panel, o.inputs, t.ahead, t.tile);
     return;
   }
   if (o.x_bf16) {
-    tile_bf16<R>(static_cast<const std::uint16_t*>(o.x) + row * o.x_stride + first, o.x_stride,
-                 panel + first / 2 * kPanel * 4, count, tile);
+    tile_bf16<R>(static_cast<const std::uint16_t*>(o.x) + t.row * o.x_stride + t.first, o.x_stride,
+                 t.panel + t.first / 2 * kPanel * 4, t.count, t.ahead, t.start, t.tile);
     return;
   }
-  const float* x = static_cast<const float*>(o.x) + row * o.x_stride + first;
-  if (wide != nullptr) {
-    tile_f32<R>(x, o.x_stride, wide, count, tile);
+  const float* x = static_cast<const float*>(o.x) + t.row * o.x_stride + t.first;
+  if (t.wide != nullptr) {
+    tile_f32<R>(x, o.x_stride, t.wide, t.count, t.ahead, t.start, t.tile);
   } else if (o.format == WeightFormat::i8) {
-    tile_widening<R, WeightFormat::i8>(x, o.x_stride, panel + first / 4 * kPanel * 4, count, tile);
+    tile_widening<R, WeightFormat::i8>(x, o.x_stride, t.panel + t.first / 4 * kPanel * 4, t.count, t.ahead,
+                                       t.start, t.tile);
   } else if (o.format == WeightFormat::f16) {
-    tile_widening<R, WeightFormat::f16>(x, o.x_stride, panel + first * kPanel * 2, count, tile);
+    tile_widening<R, WeightFormat::f16>(x, o.x_stride, t.panel + t.first * kPanel * 2, t.count, t.ahead,
+                                        t.start, t.tile);
   } else {
-    tile_widening<R, WeightFormat::bf16>(x, o.x_stride, panel + first / 2 * kPanel * 4, count, tile);
+    tile_widening<R, WeightFormat::bf16>(x, o.x_stride, t.panel + t.first / 2 * kPanel * 4, t.count, t.ahead,
+                                         t.start, t.tile);
   }
 }
 
-inline void tile_rows(int rows, const Operand& o, std::size_t row, std::size_t first, std::size_t count,
-                      const std::byte* panel, const float* wide, float* tile) {
+inline void tile_rows(int rows, const Operand& o, const TileWork& t) {
   switch (rows) {
     case 1:
-      return tile_any<1>(o, row, first, count, panel, wide, tile);
+      return tile_any<1>(o, t);
     case 2:
-      return tile_any<2>(o, row, first, count, panel, wide, tile);
+      return tile_any<2>(o, t);
     case 3:
-      return tile_any<3>(o, row, first, count, panel, wide, tile);
+      return tile_any<3>(o, t);
     case 4:
-      return tile_any<4>(o, row, first, count, panel, wide, tile);
+      return tile_any<4>(o, t);
     case 5:
-      return tile_any<(kRows >= 5 ? 5 : 1)>(o, row, first, count, panel, wide, tile);
+      return tile_any<(kRows >= 5 ? 5 : 1)>(o, t);
     default:
-      return tile_any<kRows>(o, row, first, count, panel, wide, tile);
+      return tile_any<kRows>(o, t);
   }
+}
+
+// Which lines each tile of a panel (or of a block of its inputs) brings closer: one group of rows brings what
+// it will read itself soon; several share what comes behind the panel, so that memory is busy while they
+// compute.
+class AheadPlan {
+ public:
+  AheadPlan(const std::byte* weights, std::size_t bytes, std::size_t steps, std::size_t rows) {
+    constexpr std::size_t kNear = 8192, kMostGroups = 4;
+    const std::size_t groups = (rows + kRows - 1) / kRows;
+    groups_ = groups < kMostGroups ? groups : kMostGroups;
+    slice_ = bytes / groups_;
+    start_ = groups == 1 ? weights + kNear : weights + bytes;
+    const std::size_t pauses = (steps + kStride - 1) / kStride;
+    lines_ = (slice_ + pauses * 64 - 1) / (pauses * 64);
+  }
+  Ahead of(std::size_t group) const {
+    return group < groups_ ? Ahead{start_ + group * slice_, lines_} : Ahead{};
+  }
+
+ private:
+  std::size_t groups_, slice_, lines_;
+  const std::byte* start_;
+};
+
+inline std::size_t packed_bytes(const Operand& o, std::size_t inputs) {  // of a panel, without scales
+  if (o.format == WeightFormat::f32) return inputs * kPanel * 4;
+  if (o.format == WeightFormat::i8) return (inputs + 3) / 4 * kPanel * 4;
+  return (inputs + 1) / 2 * kPanel * 4;
+}
+inline std::size_t inputs_of_step(const Operand& o, bool widened) {
+  if (o.x_scales != nullptr) return 4;
+  if (o.x_bf16) return 2;
+  if (widened || o.format == WeightFormat::f32 || o.format == WeightFormat::f16) return 1;
+  return o.format == WeightFormat::i8 ? 4 : 2;
 }
 
 // Calls done(row, rows, tile) with the finished tile of every kRows rows of one panel.
@@ -70,44 +116,36 @@ inline void tile_rows(int rows, const Operand& o, std::size_t row, std::size_t f
 // aside.
 template <typename Done>
 inline void for_each_tile(const Operand& o, const std::byte* panel, float* scratch, const Done& done) {
-  if (o.x_scales != nullptr) {
-    alignas(64) float tile[kRows * kPanel];
-    for (std::size_t row = 0; row < o.rows; row += kRows) {
-      const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
-      tile_rows(rows, o, row, 0, o.inputs, panel, nullptr, tile);
-      done(row, rows, static_cast<const float*>(tile));
-    }
-    return;
-  }
-  const auto* scales = reinterpret_cast<const float*>(panel + (o.inputs + 3) / 4 * kPanel * 4);
-  const std::size_t block = o.inputs < kBlock ? o.inputs : kBlock;
-  float* sums = scratch + (block + 1) * kPanel;
-  const bool widen_first = !o.x_bf16 && o.format != WeightFormat::f32 && o.rows >= 3 * kRows;
   alignas(64) float tile[kRows * kPanel];
+  const std::size_t block = o.x_scales != nullptr || o.inputs < kBlock ? o.inputs : kBlock;
+  const auto* scales = reinterpret_cast<const float*>(panel + (o.inputs + 3) / 4 * kPanel * 4);
+  float* sums = scratch + (block + 1) * kPanel;
+  const bool widen_first =
+      !o.x_bf16 && o.x_scales == nullptr && o.format != WeightFormat::f32 && o.rows >= 3 * kRows;
   for (std::size_t first = 0; first < o.inputs || first == 0; first += block) {
     const std::size_t count = o.inputs - first < block ? o.inputs - first : block;
     const bool last = first + count == o.inputs;
     const float* wide = nullptr;
-    if (!o.x_bf16 && o.format == WeightFormat::f32) {
+    if (!o.x_bf16 && o.x_scales == nullptr && o.format == WeightFormat::f32) {
       wide = reinterpret_cast<const float*>(panel) + first * kPanel;
     } else if (widen_first) {
       widen(o.format, panel, first, count, scratch);
       wide = scratch;
     }
+    const std::size_t each = inputs_of_step(o, widen_first), begin = packed_bytes(o, first);
+    const AheadPlan plan(panel + begin, packed_bytes(o, first + count) - begin, (count + each - 1) / each,
+                         o.rows);
     for (std::size_t row = 0; row < o.rows; row += kRows) {
       const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
       float* t = last ? tile : sums + row * kPanel;
-      if (first == 0) {
-        for (std::size_t i = 0; i < rows * kPanel; i += kWidth) store(t + i, zero());
-      } else if (last) {
-        for (std::size_t i = 0; i < rows * kPanel; i += kWidth) store(t + i, load(sums + row * kPanel + i));
-      }
-      tile_rows(rows, o, row, first, count, panel, wide, t);
+      tile_rows(rows, o,
+                {row, first, count, panel, wide, plan.of(row / kRows),
+                 first == 0 ? nullptr : sums + row * kPanel, t});
       if (!last) continue;
-      if (o.format == WeightFormat::i8) {
+      if (o.format == WeightFormat::i8 && o.x_scales == nullptr) {
         for (int r = 0; r < rows; ++r) {
           for (std::size_t c = 0; c < kPanel; c += kWidth) {
-            store(t + r * kPanel + c, mul(load(t + r * kPanel + c), load(scales + c)));
+            store(t + r * kPanel + c, mul(load(t + r * kPanel + c), mul(load(scales + c), set(0x1p-24f))));
           }
         }
       }
@@ -117,51 +155,66 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
   }
 }
 
-inline V apply(Epilogue::Act act, V p) {
+// The vectors of one row of a tile, each function applied to all of them at once: their chains of operations
+// are long, and several together keep the machine busy.
+template <typename F>
+inline __attribute__((always_inline)) void each_vector(V (&p)[kVectors], const F& f) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) p[v] = f(p[v]);
+}
+inline void apply(Epilogue::Act act, V (&row)[kVectors]) {
   switch (act) {
     case Epilogue::Act::none:
-      return p;
-    case Epilogue::Act::relu2: {
-      const V m = max(zero(), p);  // in this order a NaN stays one
-      return mul(m, m);
-    }
+      return;
+    case Epilogue::Act::relu2:
+      return each_vector(row, [](V p) {
+        const V m = max(zero(), p);  // in this order a NaN stays one
+        return mul(m, m);
+      });
     case Epilogue::Act::sigmoid:
-      return sigmoid(p);
+      return each_vector(row, [](V p) { return sigmoid(p); });
     case Epilogue::Act::tanh:
-      return tanh(p);
+      return each_vector(row, [](V p) { return tanh(p); });
     case Epilogue::Act::silu:
-      return mul(p, sigmoid(p));
+      return each_vector(row, [](V p) { return mul(p, sigmoid(p)); });
     case Epilogue::Act::exp_neg_exp:
-      return exp(sub(zero(), exp(p)));
+      return each_vector(row, [](V p) { return exp(sub(zero(), exp(p))); });
     case Epilogue::Act::decay7:
-      return exp(mul(set(-0.606531f), sigmoid(p)));
+      return each_vector(row, [](V p) {
+        return exp(div(set(-0.606531f), add(set(1.0f), exp(sub(zero(), p)))));  // e^88 at most: no overflow
+      });
   }
-  return p;
 }
 
 inline void write_tile(const LinearArgs& a, std::size_t panel, std::size_t row, int rows, const float* tile) {
   const std::size_t column = panel * kPanel;
   const std::size_t columns = a.outputs - column < kPanel ? a.outputs - column : kPanel;
+  const int vectors = static_cast<int>((columns + kWidth - 1) / kWidth);
   for (int r = 0; r < rows; ++r) {
-    for (std::size_t c = 0; c < columns; c += kWidth) {
-      V p = load(tile + r * kPanel + c);
-      const std::size_t at = column + c;
-      if (a.bias != nullptr) p = add(p, load(a.bias + at));
-      p = apply(a.act, p);
+    V p[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) p[v] = load(tile + r * kPanel + v * kWidth);
+    if (a.bias != nullptr) {
+      for (int v = 0; v < vectors; ++v) p[v] = add(p[v], load(a.bias + column + v * kWidth));
+    }
+    apply(a.act, p);
+    for (int v = 0; v < vectors; ++v) {
+      const std::size_t at = column + v * kWidth;
+      V value = p[v];
       if (a.combine == Epilogue::Combine::lerp) {
         const V base = load(a.base + (row + r) * a.base_stride + at);
-        p = fma(sub(load(a.target + (row + r) * a.target_stride + at), base), p, base);
+        value = fma(sub(load(a.target + (row + r) * a.target_stride + at), base), value, base);
       }
       if (a.y_bf16) {
-        store_bf16(static_cast<std::uint16_t*>(a.y) + (row + r) * a.y_stride + at, p);
+        store_bf16(static_cast<std::uint16_t*>(a.y) + (row + r) * a.y_stride + at, value);
         continue;
       }
       float* y = static_cast<float*>(a.y) + (row + r) * a.y_stride + at;
-      if (a.combine == Epilogue::Combine::add) p = add(load(y), p);
+      if (a.combine == Epilogue::Combine::add) value = add(load(y), value);
       if (a.combine == Epilogue::Combine::gate_add) {
-        p = fma(load(a.gate + (row + r) * a.gate_stride + at), p, load(y));
+        value = fma(load(a.gate + (row + r) * a.gate_stride + at), value, load(y));
       }
-      store(y, p);
+      store(y, value);
     }
   }
 }
@@ -175,18 +228,68 @@ void linear(const LinearArgs& a) {
   }
 }
 
-// Running values by lane: [row][4][kWidth] = maximum, sum, best value's column (as float bits of an int),
-// unused.
+// Running values of each row by lane: the maximum, the vector where it was met (exact in f32 below 2^24
+// vectors), the sum of exponentials and what they are relative to: no more than kSlack below the maximum, so
+// that no sum overflows, and raised seldom, so that the branch costs nothing.
+struct Lanes {
+  float most[kWidth], where[kWidth], total[kWidth], relative[kWidth];
+};
+constexpr float kNothing = -1e30f;  // below any logit; finite, so that differences stay finite
+constexpr float kSlack = 40.0f;
+
+inline void add_logits(Lanes& lanes, std::size_t vector, const float* logits) {
+  V v[kVectors];
+  V most = load(lanes.most), where = load(lanes.where), relative = load(lanes.relative);
+  V total = load(lanes.total);
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) {
+    v[i] = load(logits + i * kWidth);
+    where = select(greater(v[i], most), set(static_cast<float>(vector + i)), where);
+    most = max(most, v[i]);
+  }
+  store(lanes.most, most);
+  store(lanes.where, where);
+  if (any(greater(most, add(relative, set(kSlack))))) {
+    total = mul(total, exp(sub(relative, most)));
+    relative = most;
+    store(lanes.relative, relative);
+  }
+  V terms[kVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) terms[i] = exp_term(sub(v[i], relative));
+#pragma GCC unroll 8
+  for (int i = 0; i < kVectors; ++i) total = add(total, terms[i]);
+  store(lanes.total, total);
+}
+
+inline void finish_lanes(const Lanes& lanes, HeadPartial& out) {
+  out.max = kNothing;
+  out.best = 0;
+  for (int i = 0; i < kWidth; ++i) {
+    const Token id = static_cast<Token>(lanes.where[i]) * kWidth + i;
+    if (lanes.most[i] > out.max || (lanes.most[i] == out.max && id < out.best)) {
+      out.max = lanes.most[i];
+      out.best = id;
+    }
+  }
+  out.sum = sum(mul(load(lanes.total), exp(sub(load(lanes.relative), set(out.max)))));
+  // A NaN logit never wins a comparison but must not pass unseen.
+  for (int i = 0; i < kWidth; ++i) {
+    if (lanes.total[i] != lanes.total[i]) out.sum = lanes.total[i];
+  }
+}
+
 void head(const HeadArgs& a) {
   const Operand operand{a.format, a.inputs, a.x, a.x_bf16, a.x_scales, a.x_stride, a.rows};
   const std::size_t bytes = panel_bytes(a.format, a.inputs, kPanel);
   const std::size_t block = a.inputs < kBlock ? a.inputs : kBlock;
-  float* lanes = a.scratch + (block + 1 + a.rows + 8) * kPanel;
-  constexpr float kNothing = -1e30f;  // below any logit; finite, so that differences stay finite
+  static_assert(sizeof(Lanes) <= 4 * 16 * sizeof(float));
+  auto* lanes = reinterpret_cast<Lanes*>(a.scratch + (block + 1 + a.rows + 8) * kPanel);
   for (std::size_t r = 0; r < a.rows; ++r) {
-    store(lanes + (r * 3 + 0) * kWidth, set(kNothing));
-    store(lanes + (r * 3 + 1) * kWidth, zero());
-    store(lanes + (r * 3 + 2) * kWidth, zero());
+    store(lanes[r].most, set(kNothing));
+    store(lanes[r].where, zero());
+    store(lanes[r].total, zero());
+    store(lanes[r].relative, set(kNothing));
     a.partials[r].target = 0;
   }
   for (std::size_t p = a.panel_begin; p < a.panel_end; ++p) {
@@ -196,56 +299,19 @@ void head(const HeadArgs& a) {
                   [&](std::size_t row, int rows, const float* tile) {
                     for (int r = 0; r < rows; ++r) {
                       const float* logits = tile + r * kPanel;
-                      const std::size_t target = static_cast<std::size_t>(a.targets[row + r]);
-                      if (target >= column && target < column + columns)
-                        a.partials[row + r].target = logits[target - column];
+                      const std::size_t target = static_cast<std::size_t>(a.targets[row + r]) - column;
+                      if (target < columns) a.partials[row + r].target = logits[target];
                       alignas(64) float masked[kPanel];
                       if (columns < kPanel) {
                         for (std::size_t c = 0; c < kPanel; ++c)
                           masked[c] = c < columns ? logits[c] : kNothing;
                         logits = masked;
                       }
-                      float* lane = lanes + (row + r) * 3 * kWidth;
-                      V most = load(lane);
-                      V where = load(lane + 2 * kWidth);
-                      V higher = most;
-                      V v[kVectors];
-#pragma GCC unroll 8
-                      for (int i = 0; i < kVectors; ++i) {
-                        v[i] = load(logits + i * kWidth);
-                        const M above = greater(v[i], higher);
-                        where = select(above, set(static_cast<float>(column / kWidth + i)),
-                                       where);  // exact below 2^24 vectors
-                        higher = max(higher, v[i]);
-                      }
-                      V total = load(lane + kWidth);
-                      if (any(greater(higher, most))) total = mul(total, exp(sub(most, higher)));
-#pragma GCC unroll 8
-                      for (int i = 0; i < kVectors; ++i) total = add(total, exp(sub(v[i], higher)));
-                      store(lane, higher);
-                      store(lane + kWidth, total);
-                      store(lane + 2 * kWidth, where);
+                      add_logits(lanes[row + r], column / kWidth, logits);
                     }
                   });
   }
-  for (std::size_t r = 0; r < a.rows; ++r) {
-    const float* lane = lanes + r * 3 * kWidth;
-    HeadPartial& out = a.partials[r];
-    out.max = kNothing;
-    out.best = 0;
-    for (int i = 0; i < kWidth; ++i) {
-      const Token id = static_cast<Token>(lane[2 * kWidth + i]) * kWidth + i;
-      if (lane[i] > out.max || (lane[i] == out.max && id < out.best)) {
-        out.max = lane[i];
-        out.best = id;
-      }
-    }
-    out.sum = sum(mul(load(lane + kWidth), exp(sub(load(lane), set(out.max)))));
-    // A NaN logit never wins a comparison but must not pass unseen.
-    for (int i = 0; i < kWidth; ++i) {
-      if (lane[kWidth + i] != lane[kWidth + i]) out.sum = lane[kWidth + i];
-    }
-  }
+  for (std::size_t r = 0; r < a.rows; ++r) finish_lanes(lanes[r], a.partials[r]);
 }
 
 }  // namespace

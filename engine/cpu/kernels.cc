@@ -16,7 +16,7 @@ void function(int which, const float* in, float* out, std::size_t count) {
     const std::size_t lanes = count - i < kWidth ? count - i : kWidth;
     for (std::size_t l = 0; l < kWidth; ++l) x[l] = l < lanes ? in[i + l] : 0.0f;
     const V v = load(x);
-    store(x, which == 0 ? exp(v) : which == 1 ? sigmoid(v) : tanh(v));
+    store(x, which == 0 ? exp(v) : which == 1 ? sigmoid(v) : which == 2 ? tanh(v) : exp_term(v));
     for (std::size_t l = 0; l < lanes; ++l) out[i + l] = x[l];
   }
 }
@@ -31,7 +31,13 @@ extern const Kernels KERNELS;
 const Kernels KERNELS = {DECIBAN_STRING(KERNELS) + sizeof("kernels_") - 1,
                          kPanel,
                          kBlock,
+#if defined(__AVX512BF16__)
+                         true,
+#else
+                         false,
+#endif
                          pack,
+                         pack_pairs,
                          quantise,
                          linear,
                          head,

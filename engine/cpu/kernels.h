@@ -117,11 +117,15 @@ inline std::size_t wkv_scratch_floats(std::size_t head_size) { return (7 * kWkvT
 
 struct Kernels {
   const char* name;
-  std::size_t panel;    // outputs per packed panel
-  std::size_t k_block;  // inputs summed before the accumulators are set aside
+  std::size_t panel;     // outputs per packed panel
+  std::size_t k_block;   // inputs summed before the accumulators are set aside
+  bool multiplies_bf16;  // by an instruction of its own, much faster than by f32
   bool (*pack)(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs,
                std::size_t inputs,
                std::byte* panel);  // one panel from `outputs` <= panel rows; false if a value is not finite
+  // The same for bf16 from rows stored so, their number of inputs and stride even.
+  bool (*pack_pairs)(const std::uint16_t* rows, std::size_t row_stride, std::size_t outputs,
+                     std::size_t inputs, std::byte* panel);
   // One row of f32 to i8 + 128, filled up to a multiple of 64; returns the scale.
   float (*quantise)(const float* x, std::size_t columns, std::uint8_t* out);
   void (*linear)(const LinearArgs& args);
@@ -132,7 +136,7 @@ struct Kernels {
   void (*wkv4)(const Wkv4Args& args);
   void (*wkv5)(const WkvHeadArgs& args);
   void (*wkv7)(const WkvHeadArgs& args);
-  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh.
+  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh, 3 exp_term.
   void (*function)(int which, const float* in, float* out, std::size_t count);
 };
 

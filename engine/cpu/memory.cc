@@ -14,18 +14,33 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kArenaBlock = std::size_t{1} << 20;
+constexpr std::size_t kSlab = 16 * kHugePage;
+
+std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 
 Pages::Pages(std::size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // Room to align in; what lies around is given back.
+  const std::size_t room = bytes >= kHugePage ? kHugePage : 0;
+  void* p = mmap(nullptr, bytes + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {
     throw std::runtime_error(fmt::format("cannot allocate {:.1f} MiB of memory: {}",
                                          static_cast<double>(bytes) / (1 << 20), std::strerror(errno)));
   }
   data_ = static_cast<std::byte*>(p);
-  if (bytes >= 4 * kHugePage) madvise(p, bytes, MADV_HUGEPAGE);  // a wish, not a need
+  if (room == 0) return;
+  constexpr std::size_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(p);
+  const std::size_t before = round_up(begin, kHugePage) - begin;
+  const std::size_t behind = (room - before) / kPage * kPage;
+  std::byte* end = data_ + bytes + room;
+  if (before > 0) munmap(p, before);
+  data_ += before;
+  std::byte* kept = data_ + round_up(bytes, kPage);
+  if (behind > 0 && kept < end) munmap(kept, static_cast<std::size_t>(end - kept));
+  madvise(data_, bytes, MADV_HUGEPAGE);  // a wish, not a need
 }
 
 Pages::~Pages() {
@@ -41,8 +56,19 @@ Pages& Pages::operator=(Pages&& other) noexcept {
   return *this;
 }
 
+Slabs::Piece Slabs::allocate(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (slab_ == nullptr || used_ + bytes > slab_->bytes()) {
+    slab_ = std::make_shared<const Pages>(std::max(round_up(bytes, kHugePage), kSlab));
+    used_ = 0;
+  }
+  const Piece piece{slab_->data() + used_, slab_};
+  used_ += round_up(bytes, 64);
+  return piece;
+}
+
 void* Arena::allocate(std::size_t bytes) {
-  bytes = (bytes + 63) / 64 * 64;
+  bytes = round_up(bytes, 64);
   while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].bytes()) {
     ++block_;
     offset_ = 0;

@@ -27,60 +27,125 @@ inline std::uint16_t to_f16(float value) {
   return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13));
 }
 
-// One scale per output: its largest weight becomes 127.
-bool pack_i8(const float* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
-             std::byte* panel) {
-  auto* weights = reinterpret_cast<std::int8_t*>(panel);
-  auto* scales = reinterpret_cast<float*>(panel + (inputs + 3) / 4 * kPanel * 4);
-  auto* sums = reinterpret_cast<std::int32_t*>(scales + kPanel);
-  bool finite = true;
-  for (std::size_t n = 0; n < kPanel; ++n) {
-    float top = 0;
-    for (std::size_t k = 0; n < outputs && k < inputs; ++k) {
-      const float value = std::fabs(rows[n * row_stride + k]);
-      finite &= value - value == 0.0f;
-      top = value > top ? value : top;
+// What is packed: rows [0, outputs) of a panel, the other outputs zero.
+struct PanelRows {
+  const float* rows;
+  std::size_t stride, outputs, inputs;
+
+  // Inputs [k, k + kWidth) of outputs [n, n + kWidth), one vector an input; what lies outside is zero.
+  void square(std::size_t k, std::size_t n, V (&columns)[kWidth]) const {
+    for (std::size_t i = 0; i < kWidth; ++i) {
+      if (n + i >= outputs) {
+        columns[i] = zero();
+      } else if (k + kWidth <= inputs) {
+        columns[i] = load(rows + (n + i) * stride + k);
+      } else {
+        alignas(64) float row[kWidth] = {};
+        std::memcpy(row, rows + (n + i) * stride + k, (inputs - k) * sizeof(float));
+        columns[i] = load(row);
+      }
     }
-    const float inverse = top > 0 ? 127.0f / top : 0.0f;
-    scales[n] = top / 127.0f;
-    sums[n] = 0;
-    for (std::size_t k = 0; k < (inputs + 3) / 4 * 4; ++k) {
-      int whole = 0;
-      if (n < outputs && k < inputs && finite)
-        whole = static_cast<int>(std::nearbyint(rows[n * row_stride + k] * inverse));
-      weights[(k / 4 * kPanel + n) * 4 + k % 4] = static_cast<std::int8_t>(whole);
-      sums[n] += 128 * whole;
+    transpose(columns);
+  }
+};
+
+// One scale per output: its largest weight becomes 127.
+bool pack_i8(const PanelRows& from, std::byte* panel) {
+  const std::size_t quads = (from.inputs + 3) / 4;
+  auto* scales = reinterpret_cast<float*>(panel + quads * kPanel * 4);
+  auto* sums = reinterpret_cast<std::int32_t*>(scales + kPanel);
+  V damage = zero();
+  for (std::size_t n = 0; n < kPanel; n += kWidth) {
+    V top = zero(), columns[kWidth];
+    for (std::size_t k = 0; k < from.inputs; k += kWidth) {
+      from.square(k, n, columns);
+      for (const V& column : columns) {
+        top = max(top, abs(column));
+        damage = add(damage, sub(column, column));
+      }
+    }
+    store(scales + n, div(top, set(127.0f)));
+    const V inverse = select(greater(top, zero()), div(set(127.0f), top), zero());
+    I total = set_int(0);
+    for (std::size_t k = 0; k < from.inputs; k += kWidth) {
+      from.square(k, n, columns);
+      for (std::size_t i = 0; i < kWidth && k + i < 4 * quads; i += 4) {
+        I whole[4];
+        for (std::size_t b = 0; b < 4; ++b) {
+          whole[b] = to_int(mul(columns[i + b], inverse));
+          total = add_int(total, whole[b]);
+          whole[b] = and_int(whole[b], set_int(255));
+        }
+        const I low = or_int(whole[0], left<8>(whole[1])),
+                high = or_int(left<16>(whole[2]), left<24>(whole[3]));
+        store_int(panel + ((k + i) / 4 * kPanel + n) * 4, or_int(low, high));
+      }
+    }
+    store_int(sums + n, left<7>(total));  // 128 times
+  }
+  return sum(damage) == 0.0f;
+}
+
+// To bf16, to nearest even, in the upper half.
+inline I round_bf16(V value) {
+  const I u = bits(value);
+  return add_int(u, add_int(and_int(right<16>(u), set_int(1)), set_int(0x7fff)));
+}
+
+// bf16 as it is stored: pairs of inputs move as one word, nothing is rounded.
+bool pack_pairs(const std::uint16_t* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
+                std::byte* panel) {
+  const PanelRows from{reinterpret_cast<const float*>(rows), row_stride / 2, outputs, inputs / 2};
+  V damage = zero();
+  for (std::size_t k = 0; k < from.inputs; k += kWidth) {
+    const std::size_t count = from.inputs - k < kWidth ? from.inputs - k : kWidth;
+    for (std::size_t n = 0; n < kPanel; n += kWidth) {
+      V columns[kWidth];
+      from.square(k, n, columns);
+      for (std::size_t i = 0; i < count; ++i) {
+        float* out = reinterpret_cast<float*>(panel) + (k + i) * kPanel + n;
+        store(out, columns[i]);
+        const V even = first_of_pairs(out), odd = second_of_pairs(out);
+        damage = add(damage, add(sub(even, even), sub(odd, odd)));
+      }
     }
   }
-  return finite;
+  return sum(damage) == 0.0f;
 }
 
 bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::size_t outputs,
           std::size_t inputs, std::byte* panel) {
-  if (format == WeightFormat::i8) return pack_i8(rows, row_stride, outputs, inputs, panel);
-  bool finite = true;
-  alignas(64) float column[kPanel];
-  const std::size_t padded = format == WeightFormat::bf16 ? (inputs + 1) / 2 * 2 : inputs;
-  for (std::size_t k = 0; k < padded; ++k) {
-    for (std::size_t n = 0; n < kPanel; ++n) {
-      const float value = n < outputs && k < inputs ? rows[n * row_stride + k] : 0.0f;
-      finite &= value - value == 0.0f;
-      column[n] = value;
-    }
-    if (format == WeightFormat::f32) {
-      std::memcpy(panel + k * kPanel * 4, column, kPanel * 4);
-    } else if (format == WeightFormat::bf16) {
-      alignas(64) std::uint16_t narrow[kPanel];
-      for (std::size_t n = 0; n < kPanel; n += kWidth) store_bf16(narrow + n, load(column + n));
-      auto* out = reinterpret_cast<std::uint16_t*>(panel + k / 2 * kPanel * 4);
-      for (std::size_t n = 0; n < kPanel; ++n) out[2 * n + k % 2] = narrow[n];
-    } else {
-      auto* out = reinterpret_cast<std::uint16_t*>(panel) + k * kPanel;
-      for (std::size_t n = 0; n < kPanel; ++n) out[n] = to_f16(column[n]);
-      for (std::size_t n = 0; n < kPanel; ++n) finite &= (out[n] & 0x7c00) != 0x7c00;  // overflow of f16
+  const PanelRows from{rows, row_stride, outputs, inputs};
+  if (format == WeightFormat::i8) return pack_i8(from, panel);
+  V damage = zero();
+  bool fits = true;
+  for (std::size_t k = 0; k < inputs; k += kWidth) {
+    for (std::size_t n = 0; n < kPanel; n += kWidth) {
+      V columns[kWidth];
+      from.square(k, n, columns);
+      for (const V& column : columns) damage = add(damage, sub(column, column));
+      const std::size_t count = inputs - k < kWidth ? inputs - k : kWidth;
+      for (std::size_t i = 0; i < count; ++i) {
+        if (format == WeightFormat::f32) {
+          store(reinterpret_cast<float*>(panel) + (k + i) * kPanel + n, columns[i]);
+        } else if (format == WeightFormat::bf16) {
+          if (i % 2 != 0) continue;
+          const I even = right<16>(round_bf16(columns[i]));
+          const I odd = and_int(round_bf16(columns[i + 1]), set_int(static_cast<int>(0xffff0000u)));
+          store_int(panel + ((k + i) / 2 * kPanel + n) * 4, or_int(even, odd));
+        } else {
+          auto* out = reinterpret_cast<std::uint16_t*>(panel) + (k + i) * kPanel + n;
+          alignas(64) float column[kWidth];
+          store(column, columns[i]);
+          for (std::size_t c = 0; c < kWidth; ++c) {
+            out[c] = to_f16(column[c]);
+            fits &= (out[c] & 0x7c00) != 0x7c00;  // overflow of f16
+          }
+        }
+      }
     }
   }
-  return finite;
+  return fits && sum(damage) == 0.0f;
 }
 
 float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
@@ -101,21 +166,20 @@ float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
     damaged += x[c] - x[c];
   }
   const float inverse = top > 0 ? 127.0f / top : 0.0f;
-  alignas(64) std::int32_t whole_numbers[kWidth];
-  for (std::size_t c = 0; c < whole; c += kWidth) {
-    store_int(whole_numbers, to_int(fma(load(x + c), set(inverse), set(128.0f))));
-    for (int i = 0; i < kWidth; ++i) out[c + i] = static_cast<std::uint8_t>(whole_numbers[i]);
-  }
-  for (std::size_t c = whole; c < columns; ++c) {
-    for (int i = 0; i < kWidth; ++i) lane[i] = x[c];
-    store_int(whole_numbers, to_int(fma(load(lane), set(inverse), set(128.0f))));
-    out[c] = static_cast<std::uint8_t>(whole_numbers[0]);
+  const auto rounded = [&](const float* from) { return to_int(fma(load(from), set(inverse), set(128.0f))); };
+  for (std::size_t c = 0; c < whole; c += kWidth) store_bytes(out + c, rounded(x + c));
+  if (whole < columns) {
+    std::uint8_t bytes[kWidth];
+    for (std::size_t c = whole; c < whole + kWidth; ++c) lane[c - whole] = c < columns ? x[c] : 0.0f;
+    store_bytes(bytes, rounded(lane));
+    std::memcpy(out + whole, bytes, columns - whole);
   }
   for (std::size_t c = columns; c % 64 != 0; ++c) out[c] = 128;
   return top / 127.0f + damaged;  // a NaN scale spoils all the row's products, as a NaN input would
 }
 
-// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 4.
+// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32 (i8: 2^24 times the values,
+// as in tile_widening()); `first` is a multiple of 4.
 inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count,
                   float* out) {
   if (format == WeightFormat::i8) {
@@ -123,10 +187,10 @@ inline void widen(WeightFormat format, const std::byte* panel, std::size_t first
       for (int v = 0; v < kVectors; ++v) {
         const I quads = load_int(panel + ((first + k) / 4 * kPanel + v * kWidth) * 4);
         float* to = out + k * kPanel + v * kWidth;
-        store(to, byte_of<0>(quads));
-        if (k + 1 < count) store(to + kPanel, byte_of<1>(quads));
-        if (k + 2 < count) store(to + 2 * kPanel, byte_of<2>(quads));
-        if (k + 3 < count) store(to + 3 * kPanel, byte_of<3>(quads));
+        store(to, high_byte<0>(quads));
+        if (k + 1 < count) store(to + kPanel, high_byte<1>(quads));
+        if (k + 2 < count) store(to + 2 * kPanel, high_byte<2>(quads));
+        if (k + 3 < count) store(to + 3 * kPanel, high_byte<3>(quads));
       }
     }
     return;

@@ -9,8 +9,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace deciban::simd {
+
+// What moves byte `byte` of 32-bit lane `lane` of 128 bits to the lane's top and zeros the rest (pshufb).
+constexpr std::int32_t to_top(int byte, int lane) { return (4 * lane + byte) << 24 | 0x808080; }
 
 #if defined(__AVX512F__)
 using V = __m512;
@@ -33,10 +37,7 @@ inline bool any(M m) { return m != 0; }
 inline V select(M m, V yes, V no) { return _mm512_mask_blend_ps(m, no, yes); }
 inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // a * 2^n for whole n in [-126, 127].
-inline V scale2(V a, V n) {
-  const __m512i bits = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
-  return _mm512_mul_ps(a, _mm512_castsi512_ps(bits));
-}
+inline V scale2(V a, V n) { return _mm512_scalef_ps(a, n); }
 inline V abs(V a) {
   return _mm512_castsi512_ps(_mm512_and_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x7fffffff)));
 }
@@ -75,10 +76,56 @@ inline I dot4(I acc, I x, I w) {
   return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
 }
-// Signed byte `Byte` of each lane.
+// 2^24 times signed byte `Byte` of each lane.
 template <int Byte>
-inline V byte_of(I a) {
-  return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(a, 24 - 8 * Byte), 24));
+inline V high_byte(I a) {
+  if constexpr (Byte == 0) return _mm512_cvtepi32_ps(_mm512_slli_epi32(a, 24));
+  if constexpr (Byte == 3)
+    return _mm512_cvtepi32_ps(_mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(0xff000000u))));
+  const __m512i move = _mm512_set4_epi32(to_top(Byte, 3), to_top(Byte, 2), to_top(Byte, 1), to_top(Byte, 0));
+  return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(a, move));
+}
+// The low bytes of kWidth lanes, which hold 0 … 255.
+inline void store_bytes(std::uint8_t* p, I a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+}
+inline I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm512_and_si512(a, b); }
+inline I or_int(I a, I b) { return _mm512_or_si512(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm512_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {  // zeros come in
+  return _mm512_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm512_castps_si512(a); }
+// Rows to columns of a square.
+inline void transpose(V (&r)[kWidth]) {
+  V t[kWidth];
+  for (int i = 0; i < kWidth; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < kWidth; i += 4) {  // r[i + j]: columns 4 l + j of rows i … i + 3 in 128-bit lane l
+    for (int j = 0; j < 2; ++j) {
+      const __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + 2 + j]);
+      r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    const V a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88),
+            b = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
+    const V c = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd),
+            d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+    t[j] = _mm512_shuffle_f32x4(a, b, 0x88);
+    t[4 + j] = _mm512_shuffle_f32x4(c, d, 0x88);
+    t[8 + j] = _mm512_shuffle_f32x4(a, b, 0xdd);
+    t[12 + j] = _mm512_shuffle_f32x4(c, d, 0xdd);
+  }
+  for (int i = 0; i < kWidth; ++i) r[i] = t[i];
 }
 // Rounds to bf16, to nearest even; no NaN expected.
 inline void store_bf16(std::uint16_t* p, V a) {
@@ -140,8 +187,45 @@ inline I dot4(I acc, I x, I w) {
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
 template <int Byte>
-inline V byte_of(I a) {
-  return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(a, 24 - 8 * Byte), 24));
+inline V high_byte(I a) {
+  if constexpr (Byte == 0) return _mm256_cvtepi32_ps(_mm256_slli_epi32(a, 24));
+  const __m256i move = _mm256_setr_epi32(to_top(Byte, 0), to_top(Byte, 1), to_top(Byte, 2), to_top(Byte, 3),
+                                         to_top(Byte, 0), to_top(Byte, 1), to_top(Byte, 2), to_top(Byte, 3));
+  return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a, move));
+}
+inline void store_bytes(std::uint8_t* p, I a) {
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+inline I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm256_and_si256(a, b); }
+inline I or_int(I a, I b) { return _mm256_or_si256(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm256_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {
+  return _mm256_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm256_castps_si256(a); }
+inline void transpose(V (&r)[kWidth]) {
+  V t[kWidth];
+  for (int i = 0; i < kWidth; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < kWidth; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + 2 + j], 0x44);
+      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + 2 + j], 0xee);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    t[j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x20);
+    t[4 + j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x31);
+  }
+  for (int i = 0; i < kWidth; ++i) r[i] = t[i];
 }
 inline void store_bf16(std::uint16_t* p, V a) {
   const __m256i u = _mm256_castps_si256(a);
@@ -211,9 +295,28 @@ inline I dot4(I acc, I x, I w) {
   return _mm_add_epi32(acc, _mm_add_epi32(even, odd));
 }
 template <int Byte>
-inline V byte_of(I a) {
-  return _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(a, 24 - 8 * Byte), 24));
+inline V high_byte(I a) {
+  const __m128i top = _mm_set1_epi32(static_cast<int>(0xff000000u));
+  return _mm_cvtepi32_ps(_mm_and_si128(_mm_slli_epi32(a, 24 - 8 * Byte), top));
 }
+inline void store_bytes(std::uint8_t* p, I a) {
+  const __m128i words = _mm_packs_epi32(a, a);
+  const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  std::memcpy(p, &bytes, sizeof bytes);
+}
+inline I add_int(I a, I b) { return _mm_add_epi32(a, b); }
+inline I and_int(I a, I b) { return _mm_and_si128(a, b); }
+inline I or_int(I a, I b) { return _mm_or_si128(a, b); }
+template <int Bits>
+inline I left(I a) {
+  return _mm_slli_epi32(a, Bits);
+}
+template <int Bits>
+inline I right(I a) {
+  return _mm_srli_epi32(a, Bits);
+}
+inline I bits(V a) { return _mm_castps_si128(a); }
+inline void transpose(V (&r)[kWidth]) { _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]); }
 inline void store_bf16(std::uint16_t* p, V a) {
   alignas(16) std::uint32_t u[4];
   _mm_store_si128(reinterpret_cast<__m128i*>(u), _mm_castps_si128(a));
@@ -221,27 +324,29 @@ inline void store_bf16(std::uint16_t* p, V a) {
 }
 #endif
 
-// The sum of a vector's lanes, in lane order of a fixed tree.
+// The sum of a vector's lanes: halves are added until one is left.
 inline float sum(V a) {
-  alignas(64) float lane[kWidth];
-  store(lane, a);
-  for (int half = kWidth / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
+#if defined(__AVX512F__)
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+#elif defined(__AVX2__)
+  const __m256 eight = a;
+#endif
+#if defined(__AVX2__)
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = a;
+#endif
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
 // How far from exact these functions are was measured over all exponents against float64 on every instruction
 // set (kernel_functions_test.cc holds the limits).  NaN comes out as NaN: min and max give their second
 // operand for one.
 
-// e^x = sum + rest, where sum is the rounded result: 0 for x < -87.33654 (results below 2^-126), saturated at
-// e^88.37 = 2.4e38.  Range reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on +-ln 2 /
-// 2).
-struct SumAndRest {
-  V sum, rest;
-};
-inline SumAndRest exp_with_rest(V x) {
+// e^x, at most 1.01 ulp: 0 for x < -87.33654 (results below 2^-126), saturated at e^88.37 = 2.4e38.  Range
+// reduction by ln 2 in two parts, then a degree-7 polynomial (minimax on +-ln 2 / 2).
+inline V exp(V x) {
   const M tiny = greater(set(-87.33654f), x);
   x = min(set(88.37f), max(set(-87.33654f), x));
   const V n = round(mul(x, set(1.44269504088896341f)));
@@ -253,26 +358,35 @@ inline SumAndRest exp_with_rest(V x) {
   p = fma(p, r, set(4.1665795894e-2f));
   p = fma(p, r, set(1.6666665459e-1f));
   p = fma(p, r, set(5.0000001201e-1f));
-  const V r2 = mul(r, r);
-  const V more = fma(p, r2, r);  // e^r - 1
-  const V sum = add(more, set(1.0f));
-  const V rest = sub(more, sub(sum, set(1.0f)));
-  return {select(tiny, zero(), scale2(sum, n)), select(tiny, zero(), scale2(rest, n))};
+  const V more = fma(p, mul(r, r), r);  // e^r - 1
+  return select(tiny, zero(), scale2(add(more, set(1.0f)), n));
 }
-// At most 1.01 ulp.
-inline V exp(V x) { return exp_with_rest(x).sum; }
 
-// 1 / (1 + e^-x), at most 1.4 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, so that nothing overflows; what
-// the rounded numerator and denominator lost is put back to first order (1 / denominator is s or 1 - s).
+// e^x in fewer steps, for sums of exponentials: at most 1.3 ulp for x from -86 to 88; below it stays e^-86,
+// and NaN is NaN.  A polynomial of degree 6.
+inline V exp_term(V x) {
+  x = max(set(-86.0f), x);
+  const V n = round(mul(x, set(1.44269504088896341f)));
+  V r = fnma(n, set(0.693145751953125f), x);
+  r = fnma(n, set(1.42860682030941723e-6f), r);
+  V p = set(1.3836845755577087e-3f);
+  p = fma(p, r, set(8.374815806746483e-3f));
+  p = fma(p, r, set(4.166822507977486e-2f));
+  p = fma(p, r, set(1.6666419804096222e-1f));
+  p = fma(p, r, set(4.9999991059303284e-1f));
+  p = fma(p, r, set(1.0f));
+  p = fma(p, r, set(1.0f));
+  return scale2(p, n);
+}
+
+// 1 / (1 + e^-x), at most 1.8 ulp; 0 for x < -87.33654.  From e^-|x| <= 1, whose error counts least; what the
+// denominator lost to rounding is put back as if it were 1, which mends it where it counts.
 inline V sigmoid(V x) {
-  const M positive = greater(x, zero());
-  const SumAndRest e = exp_with_rest(sub(zero(), abs(x)));
-  const V denominator = add(set(1.0f), e.sum);
-  const V denominator_rest = add(sub(e.sum, sub(denominator, set(1.0f))), e.rest);
-  const V s = div(select(positive, set(1.0f), e.sum), denominator);
-  const V inverse = select(positive, s, sub(set(1.0f), s));
-  const V numerator_rest = select(positive, zero(), e.rest);
-  return fma(fnma(s, denominator_rest, numerator_rest), inverse, s);
+  const V e = exp(sub(zero(), abs(x)));
+  const V denominator = add(set(1.0f), e);
+  const V lost = sub(e, sub(denominator, set(1.0f)));
+  const V s = div(select(greater(x, zero()), set(1.0f), e), denominator);
+  return fnma(s, lost, s);
 }
 
 // tanh x, at most 1.3 ulp: an odd polynomial for |x| < 0.625, 1 - 2 / (e^{2|x|} + 1) beyond.

@@ -22,26 +22,43 @@ inline constexpr int kRows = 4, kVectors = 2;  // 8 of 16
 inline constexpr std::size_t kPanel = kVectors * kWidth;
 inline constexpr std::size_t kBlock = 1024;  // inputs; a block of a panel stays in the L2 cache
 
-// Tiles are [rows][kPanel] f32, the sums so far; each function adds inputs [0, count) of its operands.
+// Cache lines that a tile brings closer while it computes: `lines` from `at` on at every kStride-th step, the
+// next ones each time.  The hardware follows the weights by itself but not far enough to keep memory busy.
+inline constexpr std::size_t kStride = 4;
+struct Ahead {
+  const std::byte* at = nullptr;
+  std::size_t lines = 0;
+};
+inline void bring(Ahead& ahead) {
+  for (std::size_t i = 0; i < ahead.lines; ++i) {
+    _mm_prefetch(reinterpret_cast<const char*>(ahead.at) + i * 64, _MM_HINT_T0);
+  }
+  ahead.at += ahead.lines * 64;
+}
+
+// Calls step(i) for i = 0 … steps - 1, bringing lines in between.
+template <typename Step>
+inline __attribute__((always_inline)) void for_steps(std::size_t steps, Ahead ahead, const Step& step) {
+  for (std::size_t i = 0; i < steps;) {
+    bring(ahead);
+    const std::size_t end = steps - i < kStride ? steps : i + kStride;
+    for (; i < end; ++i) step(i);
+  }
+}
+
+// The tile's sums in registers: from `start`, or zero where it is null.
 template <int R>
-inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t count, float* tile) {
-  V acc[R][kVectors];
+inline __attribute__((always_inline)) void load_tile(const float* start, V (&acc)[R][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  for (std::size_t k = 0; k < count; ++k) {
-    V b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = load(w + k * kPanel + v * kWidth);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const V a = set(x[r * xs + k]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      acc[r][v] = start != nullptr ? load(start + r * kPanel + v * kWidth) : zero();
     }
   }
+}
+template <int R>
+inline __attribute__((always_inline)) void store_tile(float* tile, const V (&acc)[R][kVectors]) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -49,86 +66,123 @@ inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t
   }
 }
 
-// The same sums from weights that are widened on the way: for few rows, where widening a block first does not
-// pay.
-template <int R, WeightFormat F>
-inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count,
-                          float* tile) {
+// Tiles are [rows][kPanel] f32.  Each function adds inputs [0, count) of its operands to the sums `start` (or
+// to zero) and writes `tile`.
+template <int R>
+inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t count, Ahead ahead,
+                     const float* start, float* tile) {
   V acc[R][kVectors];
+  load_tile<R>(start, acc);
+  for_steps(
+      count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
+        V b[kVectors];
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  if constexpr (F == WeightFormat::i8) {
-    for (std::size_t k = 0; k < count; k += 4) {
-      const std::size_t left = count - k;
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const I quads = load_int(w + (k / 4 * kPanel + v * kWidth) * 4);
-        const V b[4] = {byte_of<0>(quads), byte_of<1>(quads), byte_of<2>(quads), byte_of<3>(quads)};
+        for (int v = 0; v < kVectors; ++v) b[v] = load(w + k * kPanel + v * kWidth);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          const float* a = x + r * xs + k;
-          acc[r][v] = fma(set(a[0]), b[0], acc[r][v]);
-          if (left > 1) acc[r][v] = fma(set(a[1]), b[1], acc[r][v]);
-          if (left > 2) acc[r][v] = fma(set(a[2]), b[2], acc[r][v]);
-          if (left > 3) acc[r][v] = fma(set(a[3]), b[3], acc[r][v]);
+          const V a = set(x[r * xs + k]);
+#pragma GCC unroll 8
+          for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
         }
-      }
+      });
+  store_tile<R>(tile, acc);
+}
+
+// Adds input `Byte` of each quad of i8 weights.
+template <int R, int Byte>
+inline __attribute__((always_inline)) void add_byte(const float* x, std::size_t xs,
+                                                    const I (&quads)[kVectors], V (&acc)[R][kVectors]) {
+  V b[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) b[v] = high_byte<Byte>(quads[v]);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const V a = set(x[r * xs + Byte]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+  }
+}
+
+// The same sums from weights that are widened on the way: for few rows, where widening a block first does not
+// pay.  i8 weights are widened to 2^24 times their value, which saves a step and changes no rounding.
+template <int R, WeightFormat F>
+inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count, Ahead ahead,
+                          const float* start, float* tile) {
+  V acc[R][kVectors];
+  load_tile<R>(start, acc);
+  if constexpr (F == WeightFormat::i8) {
+    const auto quads_at = [&](std::size_t i, I(&quads)[kVectors]) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) quads[v] = load_int(w + (i * kPanel + v * kWidth) * 4);
+    };
+    for_steps(
+        count / 4, ahead, [&](std::size_t i) __attribute__((always_inline)) {
+          I quads[kVectors];
+          quads_at(i, quads);
+          add_byte<R, 0>(x + 4 * i, xs, quads, acc);
+          add_byte<R, 1>(x + 4 * i, xs, quads, acc);
+          add_byte<R, 2>(x + 4 * i, xs, quads, acc);
+          add_byte<R, 3>(x + 4 * i, xs, quads, acc);
+        });
+    if (count % 4 != 0) {
+      I quads[kVectors];
+      quads_at(count / 4, quads);
+      const float* last = x + count / 4 * 4;
+      add_byte<R, 0>(last, xs, quads, acc);
+      if (count % 4 > 1) add_byte<R, 1>(last, xs, quads, acc);
+      if (count % 4 > 2) add_byte<R, 2>(last, xs, quads, acc);
     }
   } else if constexpr (F == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(w);
-    for (std::size_t k = 0; k < count; ++k) {
+    for_steps(
+        count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
+          V b[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const V b = load_f16(half + k * kPanel + v * kWidth);
+          for (int v = 0; v < kVectors; ++v) b[v] = load_f16(half + k * kPanel + v * kWidth);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(x[r * xs + k]), b, acc[r][v]);
-      }
-    }
+          for (int r = 0; r < R; ++r) {
+            const V a = set(x[r * xs + k]);
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+          }
+        });
   } else {
-    for (std::size_t k = 0; k + 1 < count; k += 2) {
+    const auto add_even = [&](std::size_t i) __attribute__((always_inline)) {
+      V b[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const std::byte* pairs = w + (k / 2 * kPanel + v * kWidth) * 4;
-        const V even = first_of_pairs(pairs), odd = second_of_pairs(pairs);
+      for (int v = 0; v < kVectors; ++v) b[v] = first_of_pairs(w + (i * kPanel + v * kWidth) * 4);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          acc[r][v] = fma(set(x[r * xs + k]), even, acc[r][v]);
-          acc[r][v] = fma(set(x[r * xs + k + 1]), odd, acc[r][v]);
-        }
+      for (int r = 0; r < R; ++r) {
+        const V a = set(x[r * xs + 2 * i]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
       }
-    }
-    if (count % 2) {
-      const std::size_t k = count - 1;
+    };
+    for_steps(
+        count / 2, ahead, [&](std::size_t i) __attribute__((always_inline)) {
+          add_even(i);
+          V b[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const V even = first_of_pairs(w + (k / 2 * kPanel + v * kWidth) * 4);
+          for (int v = 0; v < kVectors; ++v) b[v] = second_of_pairs(w + (i * kPanel + v * kWidth) * 4);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(x[r * xs + k]), even, acc[r][v]);
-      }
-    }
+          for (int r = 0; r < R; ++r) {
+            const V a = set(x[r * xs + 2 * i + 1]);
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+          }
+        });
+    if (count % 2 != 0) add_even(count / 2);
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(tile + r * kPanel + v * kWidth, acc[r][v]);
-  }
+  store_tile<R>(tile, acc);
 }
 
 // bf16 weights and activations.  x rows are read as 32-bit pairs.
 template <int R>
 inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w, std::size_t count,
-                      float* tile) {
-  const std::size_t pairs = (count + 1) / 2;
+                      Ahead ahead, const float* start, float* tile) {
   V acc[R][kVectors];  // GCC 12 keeps __m512 accumulators in registers where it spills __m512i ones
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = load(tile + r * kPanel + v * kWidth);
-  }
-  for (std::size_t k = 0; k < pairs; ++k) {
+  load_tile<R>(start, acc);
+  for_steps((count + 1) / 2, ahead, [&](std::size_t k) __attribute__((always_inline)) {
     const std::byte* row = w + k * kPanel * 4;
 #if defined(__AVX512BF16__)
     __m512bh b[kVectors];
@@ -143,7 +197,7 @@ inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w
       for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], a, b[v]);
     }
 #else
-    // No dot product of pairs in this ISA: the products are exact in f32, summed one after the other.
+                                               // No dot product of pairs in this ISA: the products are exact in f32, summed one after the other.
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const V even = first_of_pairs(row + v * kWidth * 4), odd = second_of_pairs(row + v * kWidth * 4);
@@ -159,18 +213,14 @@ inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w
       }
     }
 #endif
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(tile + r * kPanel + v * kWidth, acc[r][v]);
-  }
+  });
+  store_tile<R>(tile, acc);
 }
 
 // i8 weights and activations: exact sums of all inputs (i32 holds K up to 66,000), then the scales.
 template <int R>
 inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales, const std::byte* panel,
-                    std::size_t inputs, float* tile) {
+                    std::size_t inputs, Ahead ahead, float* tile) {
   const std::size_t quads = (inputs + 3) / 4;
   I acc[R][kVectors];
 #pragma GCC unroll 8
@@ -178,19 +228,20 @@ inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) acc[r][v] = set_int(0);
   }
-  for (std::size_t k = 0; k < quads; ++k) {
-    I b[kVectors];
+  for_steps(
+      quads, ahead, [&](std::size_t k) __attribute__((always_inline)) {
+        I b[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = load_int(panel + (k * kPanel + v * kWidth) * 4);
+        for (int v = 0; v < kVectors; ++v) b[v] = load_int(panel + (k * kPanel + v * kWidth) * 4);
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      std::int32_t quad;
-      std::memcpy(&quad, x + r * xs + 4 * k, 4);
-      const I a = set_int(quad);
+        for (int r = 0; r < R; ++r) {
+          std::int32_t quad;
+          std::memcpy(&quad, x + r * xs + 4 * k, 4);
+          const I a = set_int(quad);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = dot4(acc[r][v], a, b[v]);
-    }
-  }
+          for (int v = 0; v < kVectors; ++v) acc[r][v] = dot4(acc[r][v], a, b[v]);
+        }
+      });
   const std::byte* scales = panel + quads * kPanel * 4;
   const std::byte* shift = scales + kPanel * 4;
 #pragma GCC unroll 8

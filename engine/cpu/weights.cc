@@ -15,8 +15,8 @@
 
 namespace deciban::cpu {
 
-CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
-                     std::shared_ptr<std::atomic<std::uint64_t>> total)
+CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor,
+                     NumericMode mode, std::shared_ptr<std::atomic<std::uint64_t>> total)
     : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
   if (tensor.shape.size() != 2) {
     throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions where a matrix is needed",
@@ -26,7 +26,14 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
   inputs_ = tensor.shape[1];
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
-  pages_ = Pages(panels * bytes);
+  bytes_ = panels * bytes;
+  piece_ = slabs.allocate(bytes_);
+  const bool as_stored = format_ == WeightFormat::bf16 && tensor.encoding == Encoding::bf16 &&
+                         tensor.contiguous() && tensor.scale == 1 && inputs_ % 2 == 0;
+  // Giving pages back interrupts all threads, so it is done for a few MiB at a time.
+  constexpr std::size_t kReleased = std::size_t{4} << 20;
+  const std::size_t together =
+      std::max<std::size_t>(1, kReleased / (kernels.panel * inputs_ * sizeof(std::uint16_t)));
   std::vector<std::vector<float>> rows(team.size());
   std::atomic<std::ptrdiff_t> bad{-1};
   std::mutex mutex;
@@ -34,18 +41,27 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
   team.run(panels, [&](std::size_t p, int thread) {
     const std::size_t first = p * kernels.panel;
     const std::size_t count = std::min(kernels.panel, outputs_ - first);
-    try {
-      rows[thread].resize(kernels.panel * inputs_);
-      tensor.read(first * inputs_, count * inputs_, rows[thread].data());
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      return;
+    std::byte* out = piece_.data + p * bytes;
+    bool fine;
+    if (as_stored) {
+      const auto* stored = reinterpret_cast<const std::uint16_t*>(tensor.data) + first * inputs_;
+      fine = kernels.pack_pairs(stored, inputs_, count, inputs_, out);
+    } else {
+      try {
+        rows[thread].resize(kernels.panel * inputs_);
+        tensor.read(first * inputs_, count * inputs_, rows[thread].data());
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failure = std::current_exception();
+        return;
+      }
+      fine = kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, out);
     }
-    if (!kernels.pack(format_, rows[thread].data(), inputs_, count, inputs_, pages_.data() + p * bytes)) {
-      bad = static_cast<std::ptrdiff_t>(first);
+    if (!fine) bad = static_cast<std::ptrdiff_t>(first);
+    if ((p + 1) % together == 0 || p + 1 == panels) {
+      const std::size_t begin = p / together * together * kernels.panel;
+      tensor.release(begin * inputs_, (first + count - begin) * inputs_);
     }
-    tensor.release(first * inputs_, count * inputs_);
   });
   if (failure) std::rethrow_exception(failure);
   if (bad >= 0) {
@@ -56,12 +72,10 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& ten
                     tensor.name, deciban::name(format_), bad.load(),
                     std::min<std::size_t>(bad + kernels.panel, outputs_) - 1));
   }
-  *total_ += pages_.bytes();
+  *total_ += bytes_;
 }
 
-CpuWeight::~CpuWeight() {
-  if (pages_.data() != nullptr) *total_ -= pages_.bytes();
-}
+CpuWeight::~CpuWeight() { *total_ -= bytes_; }
 
 CpuVector::CpuVector(std::span<const float> values) : size_(values.size()) {
   const std::size_t padded = (values.size() + 63) / 64 * 64;

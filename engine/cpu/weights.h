@@ -13,24 +13,24 @@ namespace deciban::cpu {
 
 class CpuWeight final : public Weight {
  public:
-  // Packs with the team's threads; releases the mapped pages behind it.  Throws for values that are not
-  // finite.
-  CpuWeight(const Kernels& kernels, Team& team, const StoredTensor& tensor, NumericMode mode,
+  // Packs with the team's threads into the slabs' memory; releases the mapped pages behind it.  Throws for
+  // values that are not finite.
+  CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor, NumericMode mode,
             std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CpuWeight() override;
   std::size_t rows() const override { return outputs_; }
   std::size_t columns() const override { return inputs_; }
-  std::uint64_t bytes() const override { return pages_.bytes(); }
+  std::uint64_t bytes() const override { return bytes_; }
 
   WeightFormat format() const { return format_; }
   bool wants_i8() const { return wants_i8_; }  // its inputs are rounded to i8
-  const std::byte* packed() const { return pages_.data(); }
+  const std::byte* packed() const { return piece_.data; }
 
  private:
   WeightFormat format_;
   bool wants_i8_;
-  std::size_t outputs_ = 0, inputs_ = 0;
-  Pages pages_;
+  std::size_t outputs_ = 0, inputs_ = 0, bytes_ = 0;
+  Slabs::Piece piece_;
   std::shared_ptr<std::atomic<std::uint64_t>> total_;  // the backend's account
 };
 
@@ -52,10 +52,16 @@ class CpuTable final : public Table {
  public:
   explicit CpuTable(StoredTensor tensor) : tensor_(std::move(tensor)) {}
   // Writes row `i` as f32.
-  void row(std::size_t i, float* out) const { tensor_.read(i * tensor_.shape[1], tensor_.shape[1], out); }
+  void row(std::size_t i, float* out) const {
+    tensor_.read(i * tensor_.shape[1], tensor_.shape[1], out);
+    // The system maps up to 64 KiB around each row that is met: now and then all of it is given back.
+    constexpr std::uint32_t kRows = 64;
+    if (++met_ % kRows == 0) tensor_.release(0, tensor_.elements());
+  }
 
  private:
   StoredTensor tensor_;
+  mutable std::atomic<std::uint32_t> met_{0};
 };
 
 }  // namespace deciban::cpu

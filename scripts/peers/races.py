@@ -39,9 +39,11 @@ def _races():
             ask, tail = f"score {length}", f"{length} x{threads}"
             words = f"scoring {length} tokens, log-probabilities included, {threads} thread(s): "
             yield f"score bf16a {tail}", words + "llama.cpp BF16", llama("bf16", threads, ask), deciban("bf16a", threads, ask)
+            yield f"score int8a {tail}", words + "llama.cpp Q8_0", llama("q8_0", threads, ask), deciban("int8a", threads, ask)
             if length == 512:
+                yield f"score f32 best {tail}", words + "llama.cpp F32 built for AVX2 (its faster build), ours native", \
+                    llama("f32", threads, ask, isa="avx2"), deciban("f32", threads, ask, full)
                 yield f"score f32 {tail}", words + "llama.cpp F32", llama("f32", threads, ask), deciban("f32", threads, ask, full)
-                yield f"score int8a {tail}", words + "llama.cpp Q8_0", llama("q8_0", threads, ask), deciban("int8a", threads, ask)
                 yield f"score avx2 {tail}", words + "llama.cpp F32 built for AVX2, ours with DECIBAN_ISA=avx2", \
                     llama("f32", threads, ask, isa="avx2"), deciban("f32", threads, ask, full, isa="avx2")
                 yield f"score torch {tail}", words + "PyTorch f32, ours f32", \

@@ -8,9 +8,9 @@
 #include <iostream>
 #include <vector>
 
+#include "engine/forwarding_ops.h"
 #include "engine/op_case_data.h"
 #include "engine/op_cases.h"
-#include "tests/engine/forwarding_ops.h"
 
 namespace deciban {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "engine/random_model.h"
 #include "tests/engine/scoring.h"
 
 namespace deciban {
@@ -43,6 +44,47 @@ TEST(RwkvModel, ValuesThatAreNotFiniteAreRefusedByName) {
             << mode << ": " << refusal(checkpoint, mode);
       }
     }
+  }
+}
+
+// Weights that are packed as they are stored are looked at too.
+TEST(RwkvModel, StoredBf16IsChecked) {
+  for (const std::uint16_t bad : {0x7f80, 0xff80, 0x7fc0, 0x3f80}) {
+    for (const std::size_t place : {std::size_t{0}, std::size_t{1001}, std::size_t{128 * 128 - 1}}) {
+      Checkpoint checkpoint = golden7();
+      for (StoredTensor& tensor : checkpoint.tensors) {
+        if (tensor.name != "blocks.0.att.key.weight") continue;
+        ASSERT_EQ(tensor.elements(), 128u * 128u);
+        auto values = std::make_shared<std::vector<std::uint16_t>>(tensor.elements(), 0x3c00);
+        (*values)[place] = bad;
+        tensor = owned_tensor(tensor.name, tensor.shape, std::vector<float>(tensor.elements()));
+        tensor.encoding = Encoding::bf16;
+        tensor.data = reinterpret_cast<const std::byte*>(values->data());
+        tensor.owner = values;
+      }
+      for (const std::string& isa : supported_isas()) {
+        std::string why;
+        try {
+          load_rwkv(checkpoint, byte_tokenizer(), cpu_backend(isa), "bf16", {}, {});
+        } catch (const std::runtime_error& e) {
+          why = e.what();
+        }
+        EXPECT_EQ(why.find("'blocks.0.att.key.weight'") != std::string::npos, bad != 0x3f80)
+            << isa << ": " << why;
+      }
+    }
+  }
+}
+
+// The mode is fixed by what is stored and by the kernel table: it is part of every record's key.
+TEST(RwkvModel, AutoTakesTheStoredWeightsAndTheFasterProducts) {
+  const auto mode_of = [](const Checkpoint& checkpoint, const std::string& isa) {
+    return load_rwkv(checkpoint, byte_tokenizer(), cpu_backend(isa), "auto", {}, {})->info().format;
+  };
+  const Checkpoint random = random_rwkv(random_spec("rwkv7-0.1b,layers=1,vocab=256,width=128"));
+  for (const std::string& isa : supported_isas()) {
+    EXPECT_EQ(mode_of(golden7(), isa), "f32") << isa;
+    EXPECT_EQ(mode_of(random, isa), isa == "avx512bf16" ? "bf16a" : "bf16") << isa;
   }
 }
 

@@ -26,7 +26,7 @@ namespace deciban {
 
 struct Opening {
   std::string isa = {};  // empty: the best
-  std::string mode = "auto";
+  std::string mode = "f32";  // exact for weights stored as bf16 and f16 too
   int threads = 1;
   std::size_t chunk_rows = 0;
 };

@@ -1,6 +1,8 @@
 // The engine against PyTorch on really trained models and real texts (the developers' shared data).
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <iostream>
 #include <numeric>
 
 #include "tests/engine/scoring.h"
@@ -27,8 +29,8 @@ class SlowTrained : public testing::TestWithParam<std::string> {};
 TEST_P(SlowTrained, NegativeLogLikelihoodsAreThoseOfPyTorch) {
   DECIBAN_NEEDS_SHARED("models/" + GetParam() + "/model.pth");
   const auto reference = read_json(shared("models/" + GetParam() + "/reference.json"));
-  const auto model = open_golden(shared("models/" + GetParam() + "/model.pth"), {.threads = 2});
-  EXPECT_EQ(model->info().format, "bf16");  // the files' own precision, with f32 activations
+  const auto model =
+      open_golden(shared("models/" + GetParam() + "/model.pth"), {.mode = "bf16", .threads = 2});
   for (const auto& [name, set] : reference["sets"].items()) {
     const auto texts = read_json(shared("data/uncheatable/" + set["file"].get<std::string>()));
     const auto& documents = set["docs"];
@@ -60,6 +62,44 @@ TEST_P(SlowTrained, NegativeLogLikelihoodsAreThoseOfPyTorch) {
       for (std::size_t i = 0; i < logprobs.size(); ++i)
         ASSERT_NEAR(got.scores.at(d)[i].logprob, logprobs[i], 5e-4);
     }
+  }
+}
+
+// What a mode costs: bits per byte less those of f32, over whole documents.
+TEST_P(SlowTrained, NarrowModesCostLittle) {
+  DECIBAN_NEEDS_SHARED("models/" + GetParam() + "/model.pth");
+  const auto reference = read_json(shared("models/" + GetParam() + "/reference.json"));
+  std::vector<std::vector<Token>> texts;
+  double bytes = 0;
+  for (const auto& [name, set] : reference["sets"].items()) {
+    const auto all = read_json(shared("data/uncheatable/" + set["file"].get<std::string>()));
+    for (const auto& document : set["docs"]) {
+      const std::string text = all.at(document["index"].get<std::size_t>());
+      texts.push_back(bytes_of(text.substr(0, document["bytes"].get<std::size_t>())));
+      bytes += static_cast<double>(texts.back().size());
+    }
+  }
+  std::vector<Sequence> list;
+  for (const auto& text : texts) list.push_back({.tokens = text});
+  const auto bits_per_byte = [&](const std::string& mode) {
+    const auto model =
+        open_golden(shared("models/" + GetParam() + "/model.pth"), {.mode = mode, .threads = 2});
+    const Collected got = score(*model, list);
+    EXPECT_TRUE(got.failures.empty());
+    double nll = 0;
+    for (const auto& [index, scores] : got.scores) nll += sum(scores);
+    return nll / std::log(2.0) / bytes;
+  };
+  const double exact = bits_per_byte("f32");
+  const struct {
+    const char* mode;
+    double loss;
+  } bars[] = {{"bf16", 0}, {"bf16a", 1e-3}, {"int8", 1e-3}, {"int8a", 1.5e-3}};
+  for (const auto& [mode, loss] : bars) {
+    const double difference = bits_per_byte(mode) - exact;
+    EXPECT_LE(std::abs(difference), loss) << mode;
+    std::cout << GetParam() << " " << mode << ": " << difference << " bits a byte more than f32's " << exact
+              << "\n";
   }
 }
 

@@ -1,4 +1,4 @@
-// An Ops that hands every call on to another: what test doubles that break one operation derive from.
+// An Ops that hands every call on to another: what those derive from that watch, time or break operations.
 #pragma once
 
 #include <string>
@@ -47,6 +47,7 @@ class ForwardingOps : public Ops {
   void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override {
     inner_.linear(w, x, y, epilogue);
   }
+  void products(std::span<const Product> calls) override { inner_.products(calls); }
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override {
     inner_.wkv4(r, k, v, w, u, layout, state, out);
