@@ -40,7 +40,7 @@ json row_of(const json& metadata, const PaperText& text) {
   row["sections"] = std::move(sections);
   row["source"] = text.source;
   row["source_sha256"] = text.digest;
-  row["text"] = text.paper.text();
+  row["text"] = text.text;
   return row;
 }
 
@@ -273,6 +273,7 @@ Gathered fetch_arxiv(FetchContext& context, const ArxivQuery& query, const Arxiv
             : fmt::format("none of {} papers is usable: {}", candidates.size(), reasons(result.dropped)));
   }
   papers.settle();
+  context.observer.progress({"papers", result.rows.size(), result.rows.size(), 0});
   return result;
 }
 
@@ -317,6 +318,8 @@ Gathered rebuild_arxiv(FetchContext& context, const json& manifest, const ArxivS
     }
   }
   papers.settle();
+  // Rebuilt without a loss it is the same corpus, and the manifest says the same of it.
+  if (result.dropped.empty()) result.dropped = dropped_of(manifest);
   return result;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "datasets/curl_parts.h"
 #include "datasets/sha256.h"
 
@@ -26,11 +28,13 @@ PaperText failed(const FetchError& error) {
 }
 
 PaperText read(const std::string& bytes, const char* source, const PaperOptions& options,
-               const std::function<Paper(std::string_view, const PaperOptions&)>& reader) {
+               const PaperReader& reader) {
   PaperText result;
-  result.paper = reader(bytes, options);
+  const bool html = std::string_view(source) == "html";
+  result.paper = (html ? reader.from_html : reader.from_source)(bytes, options);
   if (!result.paper.reason.empty())
     return none("no usable text", fmt::format("{}: {}", source, result.paper.reason));
+  result.text = reader.text(result.paper);
   result.source = source;
   result.digest = Sha256::of(bytes);
   return result;
@@ -42,6 +46,7 @@ PaperText html_text(PoliteClient& client, const std::string& url, const PaperRea
   request.url = url;
   request.max_bytes = kMaxHtml;
   request.keep = Keep::revalidate;  // arXiv converts papers anew now and then
+  request.objection = [](const Answer& answer) { return answer.body.empty() ? "the page is empty" : ""; };
   try {
     const Answer answer = client.get(request);
     if (answer.status == 403)
@@ -52,7 +57,7 @@ PaperText html_text(PoliteClient& client, const std::string& url, const PaperRea
     if (answer.status != 200) return none("no HTML", "the server answers " + describe_status(answer.status));
     // A paper without a page leads to its abstract.
     if (answer.url.find("/abs/") != std::string::npos) return none("no HTML", "it leads to " + answer.url);
-    return read(answer.body, "html", options, reader.from_html);
+    return read(answer.body, "html", options, reader);
   } catch (const FetchError& error) {
     if (error.status == 403) throw;
     return failed(error);
@@ -66,6 +71,12 @@ PaperText source_text(PoliteClient& client, const std::string& url, const PaperR
   request.compressed = false;  // the archive as it is
   request.max_bytes = kMaxSource;
   request.keep = Keep::forever;  // a version's source does not change
+  request.objection = [](const Answer& answer) {
+    const std::string_view bytes = answer.body;
+    const std::size_t begin = std::min(bytes.find_first_not_of(" \t\r\n"), bytes.size());
+    const bool page = begin < bytes.size() && bytes[begin] == '<';  // no TeX begins so, nor does an archive
+    return bytes.empty() ? "the source is empty" : page ? "a web page comes instead of the source" : "";
+  };
   try {
     const Answer answer = client.get(request);
     if (answer.status == 404) return none("no source", "withdrawn, or never public");
@@ -73,7 +84,7 @@ PaperText source_text(PoliteClient& client, const std::string& url, const PaperR
     if (answer.status != 200)
       return none("server error", "the server answers " + describe_status(answer.status), true);
     if (answer.body.starts_with("%PDF")) return none("PDF only", "");
-    return read(answer.body, "source", options, reader.from_source);
+    return read(answer.body, "source", options, reader);
   } catch (const FetchError& error) {
     return failed(error);
   }

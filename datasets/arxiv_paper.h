@@ -14,10 +14,12 @@ namespace deciban {
 // What turns bytes into papers; tests put in their own.
 struct PaperReader {
   std::function<Paper(std::string_view, const PaperOptions&)> from_html, from_source;
+  std::function<std::string(const Paper&)> text;
 };
 
 struct PaperText {
   Paper paper;
+  std::string text;    // of the whole paper
   std::string source;  // "html" or "source"; empty if there is no text
   std::string digest;  // SHA-256 of the bytes it was read from
   std::string reason;  // why there is no text, a few fixed words: "PDF only"

@@ -48,6 +48,9 @@ struct Gathered {
   std::size_t wanted = 0;  // as many were asked for; 0: all
 };
 
+// What a manifest says was dropped.
+std::vector<Dropped> dropped_of(const nlohmann::json& manifest);
+
 // SHA-256 of the sorted lines, each with a line break: the fingerprint of a list of candidates.
 std::string list_digest(std::vector<std::string> lines);
 

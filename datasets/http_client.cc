@@ -119,8 +119,11 @@ HttpResponse HttpClient::send(const HttpRequest& request) {
   }
   const std::size_t received = transfer.response.body.size();
   if (code == CURLE_OPERATION_TIMEDOUT) {
-    throw HttpFailure(received == 0 ? fmt::format("the server does not answer ({})", message)
-                                    : fmt::format("the answer comes too slowly ({})", message),
+    curl_off_t on_the_way = 0;  // libcurl may still hold some back
+    curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &on_the_way);
+    throw HttpFailure(received == 0 && on_the_way == 0
+                          ? fmt::format("the server does not answer ({})", message)
+                          : fmt::format("the answer comes too slowly ({})", message),
                       true);
   }
   if (code == CURLE_PARTIAL_FILE) {

@@ -32,6 +32,7 @@ class Ledger {
     return known ? *known : record(name, make());
   }
   std::size_t resumed() const { return resumed_; }  // entries that were there when it was opened
+  bool empty() const { return entries_.empty(); }
   // The fetch is complete.
   void remove();
 

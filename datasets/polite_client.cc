@@ -59,7 +59,7 @@ std::chrono::duration<double> PoliteClient::pace() const {
                                                  std::chrono::duration<double>(busy_) / requests_);
 }
 
-HttpResponse PoliteClient::send(HttpRequest request, std::string& final_url) {
+HttpResponse PoliteClient::send(HttpRequest request, bool follow, std::string& final_url) {
   const std::string first_host = host_of(request.url);
   for (int hops = 0;; ++hops) {
     HttpResponse response;
@@ -77,7 +77,8 @@ HttpResponse PoliteClient::send(HttpRequest request, std::string& final_url) {
       if (response.retry_after && may_pass(response.status))
         turn.hold_off(std::min(*response.retry_after, options_.longest_wait));
     }
-    const bool redirected = response.status >= 300 && response.status < 400 && response.status != 304;
+    const bool redirected =
+        response.status >= 300 && response.status < 400 && response.status != 304 && follow;
     if (!redirected) {
       final_url = request.url;
       return response;
@@ -116,7 +117,7 @@ Answer PoliteClient::get(const PoliteRequest& request) {
     std::optional<milliseconds> asked;
     try {
       Answer answer;
-      HttpResponse response = send(sent, answer.url);
+      HttpResponse response = send(sent, request.follow, answer.url);
       reached_ = true;
       status = answer.status = response.status;
       if (status == 304 && cached) return from_cache();

@@ -46,6 +46,7 @@ struct PoliteRequest {
   std::vector<std::string> headers;  // "Name: value", sent to the first host only
   bool compressed = true;
   bool head = false;
+  bool follow = true;  // redirects; else they come back as answers
   std::uint64_t max_bytes = std::uint64_t{64} << 20;
   Keep keep = Keep::no;
   std::uint64_t keep_at_most = std::uint64_t{32} << 20;  // larger bodies are not put on disk
@@ -87,7 +88,7 @@ class PoliteClient {
   std::function<void(const std::string&)> on_delay;
 
  private:
-  HttpResponse send(HttpRequest request, std::string& final_url);
+  HttpResponse send(HttpRequest request, bool follow, std::string& final_url);
   std::chrono::milliseconds interval_for(const std::string& url) const;
 
   PoliteOptions options_;
