@@ -298,7 +298,7 @@ int run_command(int argc, char** argv) {
 
   Command& fetch_command =
       add("fetch", "download texts and what evaluations need; the only command that does",
-          "SOURCE [OPTION…]\nusage: deciban fetch --from-manifest FILE [OPTION…]",
+          "SOURCE|--from-manifest FILE [OPTION…]",
           {"deciban fetch arxiv --category cs.CL,math --from 2026-10 -n 200 \\",
            "              --contact you@example.org -o papers.jsonl",
            "deciban fetch --from-manifest papers.manifest.json -o again.jsonl",
