@@ -137,29 +137,26 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
                 "also write the edition that may be passed on: texts under open licences, of others ids, "
                 "hashes and offsets")
       ->group("what");
+  word("--from", options.from, "first day of submission or creation, or a month (2026-10)", "DATE",
+       "which documents");
+  word("--to", options.to, "last day, included; default: the end of --from's month", "DATE",
+       "which documents");
+  app->add_option("-n,--count", options.count,
+                  "documents to draw; default 100, of the hub all (else N of each split)")
+      ->type_name("N")
+      ->group("which documents");
+  app->add_option("--seed", options.seed, "decides which ones; default 1")
+      ->type_name("N")
+      ->group("which documents");
+  app->add_option("--min-chars", options.min_characters,
+                  "shorter texts are dropped; default 2000, of Wikipedia 1000")
+      ->type_name("N")
+      ->group("which documents");
   app->add_option("--category", options.categories,
                   "categories (cs.CL) or archives (math) of arXiv, equal shares of each")
       ->delimiter(',')
       ->type_name("NAME,…")
-      ->group("arxiv and wikipedia");
-  word("--from", options.from, "first day of first submission, or a month (2026-10)", "DATE",
-       "arxiv and wikipedia");
-  word("--to", options.to, "last day, included; default: the end of --from's month", "DATE",
-       "arxiv and wikipedia");
-  app->add_option("-n,--count", options.count,
-                  "documents to draw; default 100, of the hub all (else N of each split)")
-      ->type_name("N")
-      ->group("arxiv and wikipedia");
-  app->add_option("--seed", options.seed, "decides which ones; default 1")
-      ->type_name("N")
-      ->group("arxiv and wikipedia");
-  app->add_option("--min-chars", options.min_characters,
-                  "shorter texts are dropped; default 2000, of Wikipedia 1000")
-      ->type_name("N")
-      ->group("arxiv and wikipedia");
-  word("--contact", options.contact,
-       "your e-mail address or page, for the servers' operators; or set DECIBAN_CONTACT", "ADDRESS",
-       "arxiv and wikipedia");
+      ->group("arxiv");
   word("--licence", options.licence, "any (default), or open: CC0, CC BY, CC BY-SA", "WHICH", "arxiv");
   word("--text", options.text, "from html, source, or auto: HTML, else source (default)", "FORM", "arxiv");
   word("--math", options.math, "tex keeps it as TeX (default), drop leaves it out, token puts [MATH]", "HOW",
@@ -172,6 +169,9 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
   word("--file", options.file, "instead of rows this file of the data set", "PATH", "hub");
   word("--revision", options.revision, "branch, tag or commit of --file", "NAME", "hub");
   word("--sha256", options.digest, "that --file must have", "HEX", "hub");
+  word("--contact", options.contact,
+       "your e-mail address or page, for the servers' operators; or set DECIBAN_CONTACT", "ADDRESS",
+       "network");
   app->add_option("--interval", options.interval,
                   "between requests; arXiv's own servers never get less than 3")
       ->type_name("SECONDS")

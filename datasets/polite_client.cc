@@ -22,6 +22,13 @@ milliseconds jittered(milliseconds wait, std::uint64_t seed) {
   return wait * 3 / 4 + milliseconds(static_cast<std::int64_t>((seed >> 31) % half));
 }
 
+// As much of it as a message can bear.
+std::string shown(const std::string& url) {
+  constexpr std::size_t kLongest = 110;
+  const std::size_t question = url.find('?');
+  return url.size() <= kLongest || question == std::string::npos ? url : url.substr(0, question) + "?…";
+}
+
 // A redirect that leads nowhere.
 struct BadRedirect : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -153,9 +160,10 @@ Answer PoliteClient::get(const PoliteRequest& request) {
     }
     const std::string tried = number == 1 ? "" : fmt::format(" (tried {} times)", number);
     if (!passing || number >= attempts)
-      throw FetchError(fmt::format("{}: {}{}", request.url, reason, tried), status, reached, too_large);
+      throw FetchError(fmt::format("{}: {}{}", shown(request.url), reason, tried), status, reached,
+                       too_large);
     if (asked && *asked > options_.longest_wait) {
-      throw FetchError(fmt::format("{}: {}{} and asks to wait {} seconds; try again then", request.url,
+      throw FetchError(fmt::format("{}: {}{} and asks to wait {} seconds; try again then", shown(request.url),
                                    reason, tried, asked->count() / 1000),
                        status, true);
     }

@@ -77,8 +77,8 @@ std::string normal_text(const pugi::xml_node& node) {
 }
 
 void parse_xml(std::string_view bytes, pugi::xml_document& document) {
-  const pugi::xml_parse_result result =
-      document.load_buffer(bytes.data(), bytes.size(), pugi::parse_default, pugi::encoding_utf8);
+  const pugi::xml_parse_result result = document.load_buffer(
+      bytes.data(), bytes.size(), pugi::parse_default | pugi::parse_ws_pcdata, pugi::encoding_utf8);
   if (result) return;
   const std::string begin = normal_space(bytes.substr(0, 200));
   std::string lower = begin;

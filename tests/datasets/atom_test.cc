@@ -87,7 +87,7 @@ TEST(Atom, AllRecordings) {
     }
     ++recordings;
   }
-  EXPECT_EQ(recordings, 19u);
+  EXPECT_GE(recordings, 19u);
 }
 
 TEST(Atom, PrefixesAreTheWritersChoice) {

@@ -71,7 +71,7 @@ TEST_F(LedgerTest, RefusesDamageInTheMiddle) {
     ledger.record("b", 2);
   }
   std::string bytes = read_all(file_);
-  bytes[bytes.find("\"a\"")] = '#';
+  bytes[bytes.find("{\"name\":\"a\"")] = '#';
   std::ofstream(file_, std::ios::binary) << bytes;
   EXPECT_THAT(message_of([&] { Ledger ledger(file_, settings_); }),
               AllOf(HasSubstr("x.part:2"), HasSubstr("remove the file")));
