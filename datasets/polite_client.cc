@@ -12,7 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kMaxRedirects = 5;
-constexpr milliseconds kArxivInterval{3'000};  // its terms of use
 
 // Between 3/4 and 5/4 of `wait`: clients that failed together shall not come back together.
 milliseconds jittered(milliseconds wait, std::uint64_t seed) {
@@ -54,12 +53,6 @@ PoliteClient::PoliteClient(PoliteOptions options, Clock& clock, StopCheck stop)
       cache_(options_.cache_folder),
       gate_(options_.gate_file, clock, stop) {}
 
-milliseconds PoliteClient::interval_for(const std::string& url) const {
-  const std::string host = host_of(url);
-  const bool arxiv = host == "arxiv.org" || host.ends_with(".arxiv.org");
-  return arxiv ? std::max(options_.interval, kArxivInterval) : options_.interval;
-}
-
 std::chrono::duration<double> PoliteClient::pace() const {
   if (requests_ == 0) return options_.interval;
   return std::max<std::chrono::duration<double>>(options_.interval,
@@ -71,7 +64,7 @@ HttpResponse PoliteClient::send(HttpRequest request, bool follow, std::string& f
   for (int hops = 0;; ++hops) {
     HttpResponse response;
     {
-      RequestGate::Turn turn = gate_.enter(interval_for(request.url));
+      RequestGate::Turn turn = gate_.enter(pause_before(request.url, options_.interval));
       ++requests_;
       const Clock::Time start = clock_.now();
       try {
@@ -83,6 +76,8 @@ HttpResponse PoliteClient::send(HttpRequest request, bool follow, std::string& f
       busy_ += clock_.now() - start;
       if (response.retry_after && may_pass(response.status))
         turn.hold_off(std::min(*response.retry_after, options_.longest_wait));
+      if (const milliseconds quiet = quiet_after(request.url, response.status); quiet.count() > 0)
+        turn.hold_off(quiet);
     }
     const bool redirected =
         response.status >= 300 && response.status < 400 && response.status != 304 && follow;

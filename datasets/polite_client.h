@@ -89,7 +89,6 @@ class PoliteClient {
 
  private:
   HttpResponse send(HttpRequest request, bool follow, std::string& final_url);
-  std::chrono::milliseconds interval_for(const std::string& url) const;
 
   PoliteOptions options_;
   Clock& clock_;

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "datasets/http_client.h"
+
 namespace deciban {
 namespace {
 
@@ -27,12 +29,25 @@ constexpr milliseconds kLongestQuiet = std::chrono::hours(1);
                   what, std::strerror(errno)));
 }
 
+bool of_arxiv(const std::string& url) {
+  const std::string host = host_of(url);
+  return host == "arxiv.org" || host.ends_with(".arxiv.org");
+}
+
 }  // namespace
 
 fs::path user_cache_folder() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) return fs::path(cache) / "deciban";
   if (const char* home = std::getenv("HOME"); home && *home) return fs::path(home) / ".cache/deciban";
   throw std::runtime_error("neither XDG_CACHE_HOME nor HOME is set: there is no place for what was fetched");
+}
+
+milliseconds pause_before(const std::string& url, milliseconds wanted) {
+  return of_arxiv(url) ? std::max(wanted, milliseconds(3'000)) : wanted;
+}
+
+milliseconds quiet_after(const std::string& url, long status) {
+  return of_arxiv(url) && status == 403 ? milliseconds(60'000) : milliseconds(0);
 }
 
 RequestGate::RequestGate(const fs::path& file, Clock& clock, StopCheck stop)

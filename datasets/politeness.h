@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <string>
 
 #include "datasets/fetch_time.h"
 
@@ -12,6 +13,11 @@ namespace deciban {
 // $XDG_CACHE_HOME/deciban, else ~/.cache/deciban.  On a home directory that machines share it is one folder
 // for all of them, as arXiv's terms ask.  Throws std::runtime_error if neither is known.
 std::filesystem::path user_cache_folder();
+
+// The pause before a request: `wanted`, and never less than the terms of the URL's host ask for (arXiv: 3 s).
+std::chrono::milliseconds pause_before(const std::string& url, std::chrono::milliseconds wanted);
+// How long nothing may be asked after an answer: arXiv takes quick requests after a 403 for an attack.
+std::chrono::milliseconds quiet_after(const std::string& url, long status);
 
 class RequestGate {
  public:

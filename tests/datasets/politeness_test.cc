@@ -120,6 +120,21 @@ TEST(RequestGate, ALockDiesWithItsProcess) {
   EXPECT_NO_THROW(gate.enter(milliseconds(0)));
 }
 
+TEST(Politeness, NothingShortensThePauseThatArxivAsksFor) {
+  for (const char* url :
+       {"https://arxiv.org/html/1", "https://export.arxiv.org/api/query", "http://OAIPMH.arxiv.org:80/oai"}) {
+    EXPECT_EQ(pause_before(url, milliseconds(0)), seconds(3)) << url;
+    EXPECT_EQ(pause_before(url, seconds(10)), seconds(10)) << url;
+    EXPECT_EQ(quiet_after(url, 403), seconds(60)) << url;
+    EXPECT_EQ(quiet_after(url, 404), seconds(0)) << url;
+  }
+  for (const char* url :
+       {"https://myarxiv.org/", "https://arxiv.org.example.org/", "http://127.0.0.1/arxiv.org"}) {
+    EXPECT_EQ(pause_before(url, milliseconds(5)), milliseconds(5)) << url;
+    EXPECT_EQ(quiet_after(url, 403), seconds(0)) << url;
+  }
+}
+
 TEST(FetchTime, DatesAreReadAndWritten) {
   EXPECT_EQ(iso_date(parse_date("2025-01-31")), "2025-01-31");
   EXPECT_EQ(iso_date(parse_date("2025-02")), "2025-02-01");
