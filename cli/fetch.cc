@@ -115,7 +115,7 @@ int run_job(const Job& job, const FetchOptions& options, const std::string& dige
   console.note(fmt::format("{}: {} documents, {}; licences: {}{}{}", job.output.string(), written.documents,
                            byte_count(static_cast<double>(written.bytes)), counts(written.licences),
                            written.dropped.empty() ? "" : "; dropped: ", counts(written.dropped)));
-  console.note(fmt::format("{}: deciban fetch --from-manifest makes the same corpus of it",
+  console.note(fmt::format("{}: with it anybody can make this corpus again (deciban fetch --from-manifest)",
                            manifest_path(job.output).string()));
   if (options.publish) publish(job.output, console);
   if (!digest.empty() && written.digest != digest) {
@@ -126,8 +126,8 @@ int run_job(const Job& job, const FetchOptions& options, const std::string& dige
     return kSomeFailed;
   }
   if (gathered.wanted > written.documents)
-    console.warn(fmt::format("only {} of {} documents: there are no more in the window", written.documents,
-                             gathered.wanted));
+    console.warn(fmt::format("only {} of {} documents: no more of what there is can be used",
+                             written.documents, gathered.wanted));
   return kDone;
 }
 

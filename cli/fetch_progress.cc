@@ -28,10 +28,12 @@ std::string fetch_progress_text(const FetchProgress& now, const std::string& del
 void FetchProgressLine::progress(const FetchProgress& now) {
   now_ = now;
   delay_.clear();
-  if (!announced_ && now.total > 0 && now.seconds_left >= 60 && !now.stage.starts_with("listing")) {
+  if (!announced_ && now.total > 0 && now.seconds_left >= 120 && !now.stage.starts_with("listing")) {
     announced_ = true;
-    note(fmt::format("this takes about {}; stopped at any point, the same command goes on",
-                     clock_time(now.seconds_left)));
+    const double minutes = now.seconds_left / 60;
+    note(fmt::format(
+        "this takes about {}; stopped at any point, the same command goes on",
+        minutes < 90 ? fmt::format("{:.0f} minutes", minutes) : fmt::format("{:.1f} hours", minutes / 60)));
   }
   draw();
 }

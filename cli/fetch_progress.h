@@ -13,7 +13,7 @@ namespace deciban {
 std::string fetch_progress_text(const FetchProgress& now, const std::string& delay, std::size_t width);
 
 // Draws the line on stderr where progress is shown, and wipes it at the end.  A fetch that will take more
-// than a minute is announced with its time, once, unless -q.
+// than two minutes is announced with its time, once, unless -q.
 class FetchProgressLine : public FetchObserver {
  public:
   explicit FetchProgressLine(const Console& console) : console_(console) {}

@@ -142,8 +142,7 @@ TEST_F(FetchTest, NamesWhatIsWrongBeforeAnythingIsAsked) {
               HasSubstr("--contact you@example.org"));
   EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "2025-01", "--contact", "me"}),
               HasSubstr("'me' is neither"));
-  EXPECT_THAT(message({"arxiv", "--category", "cs.CI", "--from", "2025-01"}),
-              HasSubstr("did you mean 'cs."));
+  EXPECT_THAT(message({"arxiv", "--category", "cs.CI", "--from", "2025-01"}), HasSubstr("did you mean 'cs."));
   EXPECT_THAT(message({"arxiv", "--category", "maths", "--from", "2025-01"}),
               HasSubstr("did you mean 'math'"));
   EXPECT_THAT(message({"arxiv", "--from", "2025-01"}), HasSubstr("--category is missing"));
