@@ -1,6 +1,5 @@
 #include "datasets/http.h"
 
-#include <curl/curl.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,11 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <thread>
 
+#include "datasets/curl_parts.h"
 #include "deciban_version.h"
 
 namespace deciban {
@@ -21,11 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-
-struct CloseCurl {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-};
-using Curl = std::unique_ptr<CURL, CloseCurl>;
 
 // The file that a download grows in, beside its target; gone if the download fails.
 class PartFile {
@@ -105,46 +99,6 @@ std::size_t receive(char* data, std::size_t, std::size_t size, void* user) {
   return size;
 }
 
-bool may_pass(CURLcode code) {
-  switch (code) {
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_OPERATION_TIMEDOUT:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_GOT_NOTHING:
-    case CURLE_SEND_ERROR:
-    case CURLE_RECV_ERROR:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool may_pass(long status) { return status == 408 || status == 429 || (status >= 500 && status != 501); }
-
-std::string describe_status(long status) {
-  switch (status) {
-    case 401:
-      return "401 (it wants a login)";
-    case 403:
-      return "403 (forbidden)";
-    case 404:
-      return "404 (not found)";
-    case 429:
-      return "429 (too many requests)";
-    case 500:
-      return "500 (internal error)";
-    case 503:
-      return "503 (unavailable)";
-    default:
-      return std::to_string(status);
-  }
-}
-
 // Why an attempt failed, whether another makes sense, and what wait the server asked for.
 struct Failure {
   std::string reason;
@@ -152,34 +106,30 @@ struct Failure {
   std::optional<milliseconds> asked_wait;
 };
 
-template <class Value>
-void set(CURL* curl, CURLoption option, Value value) {
-  if (const CURLcode code = curl_easy_setopt(curl, option, value); code != CURLE_OK) {
-    throw std::runtime_error(
-        fmt::format("libcurl refuses option {}: {}", static_cast<int>(option), curl_easy_strerror(code)));
-  }
-}
-
 Curl open_curl(const std::string& url, const DownloadOptions& options, Transfer& transfer, char* message) {
-  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
-  Curl curl(global == CURLE_OK ? curl_easy_init() : nullptr);
-  if (!curl) throw std::runtime_error("libcurl can't be started");
+  Curl curl = new_curl();
   const char* protocols = url.starts_with("https:") ? "https" : "http,https";
-  set(curl.get(), CURLOPT_URL, url.c_str());
-  set(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  set(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-  set(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
-  set(curl.get(), CURLOPT_MAXREDIRS, 5L);
-  set(curl.get(), CURLOPT_FAILONERROR, 1L);
-  set(curl.get(), CURLOPT_USERAGENT, "deciban/" DECIBAN_VERSION);
-  set(curl.get(), CURLOPT_NOSIGNAL, 1L);
-  set(curl.get(), CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
-  set(curl.get(), CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(curl.get(), CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
-  set(curl.get(), CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(options.max_bytes));
-  set(curl.get(), CURLOPT_WRITEFUNCTION, &receive);
-  set(curl.get(), CURLOPT_WRITEDATA, &transfer);
-  set(curl.get(), CURLOPT_ERRORBUFFER, message);
+  set_curl(curl.get(), CURLOPT_URL, url.c_str());
+  set_curl(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
+  set_curl(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+  set_curl(curl.get(), CURLOPT_FOLLOWLOCATION, 1L);
+  set_curl(curl.get(), CURLOPT_MAXREDIRS, 5L);
+  set_curl(curl.get(), CURLOPT_FAILONERROR, 1L);
+  set_curl(curl.get(), CURLOPT_USERAGENT,
+           options.user_agent.empty() ? "deciban/" DECIBAN_VERSION : options.user_agent.c_str());
+  if (!options.bearer_token.empty()) {
+    // Unlike a header of our own, libcurl keeps this from other hosts that a redirect leads to.
+    set_curl(curl.get(), CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    set_curl(curl.get(), CURLOPT_XOAUTH2_BEARER, options.bearer_token.c_str());
+  }
+  set_curl(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  set_curl(curl.get(), CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
+  set_curl(curl.get(), CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set_curl(curl.get(), CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
+  set_curl(curl.get(), CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(options.max_bytes));
+  set_curl(curl.get(), CURLOPT_WRITEFUNCTION, &receive);
+  set_curl(curl.get(), CURLOPT_WRITEDATA, &transfer);
+  set_curl(curl.get(), CURLOPT_ERRORBUFFER, message);
   return curl;
 }
 

@@ -18,6 +18,8 @@ struct DownloadOptions {
   // it, up to `longest_wait`; one that asks for more than that ends the download.
   std::chrono::milliseconds first_wait{1'000};
   std::chrono::milliseconds longest_wait{120'000};
+  std::string user_agent;    // empty: "deciban/VERSION"
+  std::string bearer_token;  // sent to the first host only
   // Called with the complete file before it is put in place; throws to refuse it, and may rewrite it.
   std::function<void(const std::filesystem::path& file)> check;
 };

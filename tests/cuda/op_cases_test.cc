@@ -9,7 +9,7 @@
 
 #include "engine/op_case_data.h"
 #include "tests/cuda/card.h"
-#include "tests/engine/forwarding_ops.h"
+#include "engine/forwarding_ops.h"
 
 namespace deciban {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/ops.h"
-#include "tests/engine/forwarding_ops.h"
+#include "engine/forwarding_ops.h"
 
 namespace deciban {
 
