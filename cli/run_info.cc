@@ -47,6 +47,7 @@ json describe(const ModelEntry& model) {
   entry.update(describe(model.info));
   entry["windows"] = model.windows;
   entry["peak_memory_bytes"] = model.peak_memory;
+  if (model.cutoff) entry["training_cutoff"] = {{"date", model.cutoff->date}, {"basis", model.cutoff->basis}};
   return entry;
 }
 
@@ -68,9 +69,7 @@ constexpr const char* kCorpusKeys[] = {"name", "digest"};
 constexpr const char* kRunKeys[] = {"started", "command"};
 constexpr const char* kModelKeys[] = {"label", "digest", "tokenizer_digest", "mode", "device"};
 
-bool same_model(const json& a, const json& b) {
-  return agree(a, b, kModelKeys);
-}
+bool same_model(const json& a, const json& b) { return agree(a, b, kModelKeys); }
 
 // Puts `entry` in the place of the one in `list` that agrees in all of `keys`, or at the end.
 void put(json& list, json entry, std::span<const char* const> keys) {
