@@ -39,7 +39,7 @@ std::string pool_name(const std::string& category, PoolLevel level) {
   return "";
 }
 
-// Disjoint pools of all items, each of at least kLeastPool items if there are as many.
+// Disjoint pools of all items.
 std::vector<std::pair<PoolLevel, Pool>> pools_of(std::span<const DerangedItem> items) {
   std::vector<std::pair<PoolLevel, Pool>> pools;
   Pool left(items.size());
@@ -58,7 +58,7 @@ std::vector<std::pair<PoolLevel, Pool>> pools_of(std::span<const DerangedItem> i
     std::sort(left.begin(), left.end());
   }
   if (left.empty()) return pools;
-  if (left.size() < kLeastPool && !pools.empty()) {
+  if (left.size() < kLeastRest && !pools.empty()) {
     // Too few to be among themselves: the smallest pool takes them in.
     const auto smallest = std::min_element(pools.begin(), pools.end(), [](const auto& a, const auto& b) {
       return a.second.size() < b.second.size();
