@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "tests/datasets/tar_writer.h"
 #include "tests/scratch_directory.h"
@@ -97,7 +97,7 @@ TEST(Archive, SaysWhatIsDamaged) {
 
 // 10 GB of zeros gzip to 10 MB; so many members tar to 50 MB.  Both are refused long before their end.
 TEST(Archive, IsBoundedInTime) {
-  const auto begun = std::chrono::steady_clock::now();
+  const std::clock_t begun = std::clock();  // of this process: others may keep the machine busy
   const std::string head = TarWriter::header("zeros.tex", '0', "", 10'000'000'000ull);
   // Gzip members may follow each other: one of 64 MB, 160 times.
   const std::string part = TarWriter::gzip(std::string(std::size_t{64} << 20, '\0'));
@@ -110,8 +110,7 @@ TEST(Archive, IsBoundedInTime) {
   TarWriter many;
   for (int i = 0; i < 100'000; ++i) many.file("m" + std::to_string(i) + ".tex", "");
   EXPECT_THAT(reason(many.gzip()), HasSubstr("more than 20000 members: refused"));
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-  EXPECT_LT(took.count(), 60);
+  EXPECT_LT(static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC, 60);
 }
 
 }  // namespace
