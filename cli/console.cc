@@ -87,6 +87,10 @@ void Console::note(std::string_view text) const {
 void Console::warn(std::string_view text) const { say("warning:", "33", text); }
 void Console::error(std::string_view text) const { say("error:", "31", text); }
 
+bool Console::one_table_only() const {
+  return !options_.export_file.empty() || (format_ != TableFormat::table && format_ != TableFormat::markdown);
+}
+
 void Console::show(Table table, std::span<const std::string_view> least_important) const {
   const auto render = [&](TableFormat format) {
     std::ostringstream text;

@@ -37,6 +37,8 @@ class Console {
   void note(std::string_view text) const;    // unless -q
   void warn(std::string_view text) const;
   void error(std::string_view text) const;
+  // What is printed or exported is for machines, or one file: it holds one table.
+  bool one_table_only() const;
   // Progress may be drawn: stderr is a terminal and -q was not given.
   bool shows_progress() const { return progress_; }
 

@@ -14,6 +14,7 @@
 #include <unordered_set>
 
 #include "cli/dry_run.h"
+#include "cli/eval_report.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/names.h"
@@ -21,11 +22,13 @@
 #include "cli/run_info.h"
 #include "cli/shard_environment.h"
 #include "cli/suggest.h"
-#include "evals/compression.h"
+#include "cli/training_cutoff.h"
 #include "evals/compression_table.h"
 #include "evals/compressor_records.h"
 #include "evals/matched.h"
 #include "evals/run.h"
+#include "evals/submission.h"
+#include "evals/tasks.h"
 #include "evals/token_scores.h"
 
 namespace deciban {
@@ -56,6 +59,19 @@ std::size_t parse_batch(const std::string& word) {
     throw std::invalid_argument(fmt::format("--batch '{}': must be auto or a number of tokens", word));
   }
   return tokens;
+}
+
+// "2000:5000": the fewest and the most characters of task uncheatable.
+TaskSettings task_settings(const EvalOptions& options) {
+  TaskSettings settings;
+  const std::string& word = options.characters;
+  const char* const end = word.data() + word.size();
+  const auto least = std::from_chars(word.data(), end, settings.least_characters);
+  if (least.ec == std::errc{} && least.ptr != end && *least.ptr == ':') {
+    const auto most = std::from_chars(least.ptr + 1, end, settings.most_characters);
+    if (most.ec == std::errc{} && most.ptr == end) return settings;
+  }
+  throw std::invalid_argument(fmt::format("--characters '{}': must be LEAST:MOST, such as 2000:5000", word));
 }
 
 ModelOptions model_options(const EvalOptions& options) {
@@ -114,11 +130,25 @@ class Evaluation {
     run_options_.limit = Limit::parse(options.limit);
     run_options_.seed = options.seed;
     if (options.window != "auto") window_ = Windowing::parse(options.window);
-    const std::vector<std::string> known{task_.name()};
+    const TaskSettings settings = task_settings(options);
     for (const std::string& name : options.tasks) {
-      if (name == task_.name()) continue;
-      throw std::invalid_argument(fmt::format("unknown task '{}'{}", name, did_you_mean(name, known)));
+      const TaskEntry* const entry = find_task(name);
+      if (!entry)
+        throw std::invalid_argument(
+            fmt::format("unknown task '{}'{}", name, did_you_mean(name, task_names())));
+      if (std::find(entries_.begin(), entries_.end(), entry) != entries_.end()) continue;
+      entries_.push_back(entry);
+      tasks_.push_back(entry->make(settings));
+      task_pointers_.push_back(tasks_.back().get());
     }
+    if (entries_.empty()) throw std::invalid_argument("which task? Give one: -t compression");
+    if (entries_.size() > 1 && console.one_table_only()) {
+      throw std::invalid_argument(
+          "several tasks make several tables: give one --task with --export or --format csv, json or jsonl");
+    }
+    if (!options.by.empty() && options.by != "month")
+      throw std::invalid_argument(fmt::format("--by '{}': must be month", options.by));
+    if (options.cutoff != "auto" && options.cutoff != "none") cutoff_ = parse_cutoff(options.cutoff);
     if (!options.labels.empty() && options.labels.size() != options.models.size()) {
       throw std::invalid_argument(
           fmt::format("{} --label for {} --model: give one for each model, in order, or none",
@@ -148,6 +178,8 @@ class Evaluation {
                       {"device", options.device},
                       {"deterministic", options.deterministic ? "yes" : "no"},
                       {"batch", options.batch},
+                      {"characters", options.characters},
+                      {"cutoff", options.cutoff},
                       {"tokenizer", options.tokenizer}};
     corpora_ = read_corpora(options.corpora, console);
     for (const Corpus& corpus : corpora_) corpus_pointers_.push_back(&corpus);
@@ -183,8 +215,10 @@ class Evaluation {
         directory.resumed() > 0 ? fmt::format(" ({} are there already)", directory.resumed()) : ""));
     info_.started = utc_now();
     info_.corpora = corpus_pointers_;
-    info_.tasks[task_.name()] = task_.aggregations();
-    info_.task_versions[task_.name()] = task_.version();
+    for (const Task* task : task_pointers_) {
+      info_.tasks[task->name()] = task->aggregations();
+      info_.task_versions[task->name()] = task->version();
+    }
     write_info(directory, "running");
     try {
       std::optional<TokenScoreWriter> token_scores;
@@ -206,7 +240,7 @@ class Evaluation {
       return kInterrupted;
     }
     write_info(directory, "done");
-    show_table(output);
+    show_tables(output);
     return failed_ > 0 ? kSomeFailed : kDone;
   }
 
@@ -236,7 +270,7 @@ class Evaluation {
 
   void score_everything(RunDirectory& directory) {
     score_models(directory);
-    if (options_.no_compressors || interrupted()) return;
+    if (!with_compressors() || interrupted()) return;
     ProgressLine progress("compressors", console_.shows_progress());
     account(record_compressors(corpus_pointers_, run_options_.limit, run_options_.shard, directory,
                                &interrupted(), &progress));
@@ -291,18 +325,35 @@ class Evaluation {
       console_.warn(fmt::format(
           "{} has no document separator: the first token of each document stays unscored", options.label));
     }
-    if (i == info_.models.size()) info_.models.push_back({options.label, info, {}, 0});
+    if (i == info_.models.size()) {
+      info_.models.push_back({options.label, info, {}, 0, {}});
+      note_cutoff(i);
+    }
     info_.models[i].windows.emplace(window.name(), "");
     write_info(directory, "running");
-    Task* const tasks[] = {&task_};
     {
       ProgressLine progress(options.label, console_.shows_progress());
-      const RunSummary summary = deciban::run(model, tasks, corpus_pointers_, options, directory, &progress);
+      const RunSummary summary =
+          deciban::run(model, task_pointers_, corpus_pointers_, options, directory, &progress);
       account(summary);
       info_.models[i].peak_memory =
           std::max(info_.models[i].peak_memory, summary.progress.done > 0 ? peak_memory() : 0);
       report(options.label, summary);
     }
+  }
+
+  // The latest cut-off of all models is that of the run: what is newer, none of them has read.
+  void note_cutoff(std::size_t i) {
+    if (options_.cutoff != "auto") return;
+    info_.models[i].cutoff = training_cutoff(options_.models[i], info_.models[i].info.name);
+    if (info_.models[i].cutoff) cutoff_ = later_cutoff(cutoff_, info_.models[i].cutoff->date);
+  }
+
+  // Beside whole documents; they know nothing of other tasks.
+  bool with_compressors() const {
+    return !options_.no_compressors &&
+           std::any_of(entries_.begin(), entries_.end(),
+                       [](const TaskEntry* entry) { return entry->name == "compression"; });
   }
 
   void account(const RunSummary& summary) {
@@ -316,6 +367,12 @@ class Evaluation {
     if (progress.resumed > 0) {
       console_.note(fmt::format("{}: {} of {} documents were scored before", label, progress.resumed,
                                 progress.documents));
+    }
+    if (summary.excluded > 0) {
+      console_.note(
+          fmt::format("{}: {} documents left out, since they are none for the task (too short, or "
+                      "parts are missing)",
+                      label, summary.excluded));
     }
     if (summary.repeated > 0) {
       console_.note(fmt::format("{}: {} documents repeat the text of another; they were scored once", label,
@@ -343,7 +400,7 @@ class Evaluation {
     directory.write_run_info(run_info_json(info_, read_text(info_file(directory.path()))));
   }
 
-  void show_table(const std::filesystem::path& output) const {
+  void show_tables(const std::filesystem::path& output) const {
     std::vector<Record> records = read_records({output});
     std::erase_if(records, [&](const Record& record) { return !keys_.contains(record.key); });
     std::vector<TableModel> rows;
@@ -359,15 +416,19 @@ class Evaluation {
     // Rows that are to be compared stand together.
     std::stable_sort(rows.begin(), rows.end(),
                      [](const TableModel& a, const TableModel& b) { return a.role < b.role; });
-    if (!options_.no_compressors) {
+    if (with_compressors()) {
       for (const CompressorRow& row : compressor_rows())
         rows.push_back({row.label, row.windowing, "", "", "", 0, 0, 0, false});
     }
     std::vector<std::string> names;
     for (const Corpus& corpus : corpora_) names.push_back(corpus.name);
-    Table table = compression_table(records, rows, names, options_.seed);
-    table.notes.insert(table.notes.begin(), summary_line());
-    console_.show(std::move(table), kLeastImportant);
+    const ReportOptions report{options_.seed, cutoff_, options_.by == "month"};
+    for (const TaskEntry* entry : entries_) {
+      Table table = task_report(*entry, records, rows, names, report);
+      table.notes.insert(table.notes.begin(), summary_line());
+      if (entries_.size() > 1) table.notes.insert(table.notes.begin(), fmt::format("task {}", entry->name));
+      console_.show(std::move(table), kLeastImportant);
+    }
   }
 
   std::string summary_line() const {
@@ -391,7 +452,10 @@ class Evaluation {
   const Console& console_;
   const ModelSource& source_;
   const ModelOptions model_options_;
-  CompressionTask task_;
+  std::vector<const TaskEntry*> entries_;  // of the tasks asked for
+  std::vector<std::unique_ptr<Task>> tasks_;
+  std::vector<Task*> task_pointers_;
+  std::string cutoff_;  // of all models together; empty: none is known
   RunOptions run_options_;
   std::optional<Windowing> window_;  // none: each model's own
   std::vector<std::string> labels_;

@@ -20,6 +20,7 @@
 #include "cli/verify_published.h"
 #include "datasets/sources.h"
 #include "deciban_version.h"
+#include "evals/tasks.h"
 
 namespace deciban {
 namespace {
@@ -78,6 +79,14 @@ void add_model_options(CLI::App* app, std::string& device, std::string& mode, st
   app->add_option("--threads", threads, "0: all that the process may use")->type_name("N")->group(group);
 }
 
+// "compression: bits of whole documents; …"
+std::string task_words() {
+  std::string words;
+  for (const TaskEntry& task : task_table())
+    words += fmt::format("{}{}: {}", words.empty() ? "" : "; ", task.name, task.what);
+  return words;
+}
+
 void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("-m,--model", options.models,
                   "checkpoint (.pth, .safetensors, folder …) or random:rwkv7-0.1b")
@@ -87,10 +96,7 @@ void add_eval(CLI::App* app, EvalOptions& options) {
                   "JSON list of texts, JSON Lines, folder of texts, or a text")
       ->type_name("CORPUS…")
       ->group("what");
-  app->add_option("-t,--task", options.tasks, "compression")
-      ->delimiter(',')
-      ->type_name("TASK")
-      ->group("what");
+  app->add_option("-t,--task", options.tasks, task_words())->delimiter(',')->type_name("TASK")->group("what");
   app->add_option("-o,--output", options.output,
                   "directory of the records; a run that is there is gone on with (default runs/DATE-MODEL)")
       ->type_name("DIR")
@@ -114,6 +120,18 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--start", options.start,
                   "what a text follows: bos (the model's separator), none or a token's id")
       ->type_name("START")
+      ->group("how");
+  app->add_option("--characters", options.characters,
+                  "task uncheatable: texts of more than LEAST, of these the first MOST")
+      ->type_name("LEAST:MOST")
+      ->group("how");
+  app->add_option("--cutoff", options.cutoff,
+                  "texts until this month or day are shown apart, since models may have read them; auto: as "
+                  "known of the models; none")
+      ->type_name("DATE")
+      ->group("how");
+  app->add_option("--by", options.by, "month: a row for each month in which texts were submitted")
+      ->type_name("month")
       ->group("how");
   app->add_option("--limit", options.limit, "only the first N or N% of each corpus")
       ->type_name("N")

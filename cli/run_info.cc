@@ -47,6 +47,7 @@ json describe(const ModelEntry& model) {
   entry.update(describe(model.info));
   entry["windows"] = model.windows;
   entry["peak_memory_bytes"] = model.peak_memory;
+  if (model.cutoff) entry["training_cutoff"] = {{"date", model.cutoff->date}, {"basis", model.cutoff->basis}};
   return entry;
 }
 

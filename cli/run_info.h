@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "datasets/corpus.h"
 #include "engine/lm.h"
+#include "evals/cutoffs.h"
 
 namespace deciban {
 
@@ -17,6 +19,7 @@ struct ModelEntry {
   ModelInfo info;
   std::map<std::string, std::string> windows;  // name of the windowing → "", "matched" or "own best"
   std::uint64_t peak_memory = 0;
+  std::optional<Cutoff> cutoff;  // of its training texts, if it is known and was asked for
 };
 
 struct RunInfo {

@@ -40,7 +40,8 @@ struct Corpus {
 // only promises that it is JSON, so that damage is an error and not a text.
 //
 // Rows have `text`, else `content`, or `tokens` (an array of ids; beside a text it may be absent or something
-// else), `id` (string or integer) and a date in `published`, `date` or `created`; the rest is in `fields`.
+// else); a row without these but with `abstract` and `conclusion` has both as its text.  Also `id` (string or
+// integer) and a date in `published`, `date` or `created`; the rest is in `fields`.
 //
 // Folders are read recursively in byte order of the paths.  Hidden files and folders are left out, links to
 // folders are not followed.

@@ -71,7 +71,13 @@ std::string take_text(json& row, std::string& error) {
     }
     if (error.empty()) error = fmt::format("`{}` is of type {}, not a string", name, found->type_name());
   }
-  if (error.empty()) error = "the row has neither `text`, `content` nor `tokens`";
+  if (error.empty()) {
+    // A paper's parts without its text: they are the text, and stay fields.
+    const auto abstract = row.find("abstract"), conclusion = row.find("conclusion");
+    if (abstract != row.end() && conclusion != row.end() && abstract->is_string() && conclusion->is_string())
+      return abstract->get<std::string>() + "\n\n" + conclusion->get<std::string>();
+    error = "the row has neither `text`, `content` nor `tokens`";
+  }
   return "";
 }
 
@@ -181,7 +187,8 @@ std::vector<Document> read_json_list(std::string_view text) {
 
 bool is_row(std::string_view line) {
   const json row = json::parse(line, nullptr, false);
-  return row.is_object() && (row.contains("text") || row.contains("content") || row.contains("tokens"));
+  return row.is_object() && (row.contains("text") || row.contains("content") || row.contains("tokens") ||
+                             (row.contains("abstract") && row.contains("conclusion")));
 }
 
 std::vector<Document> read_json_lines(InputFile& file) {

@@ -270,10 +270,10 @@ CompressionFigures compression_figures(std::span<const std::vector<const Record*
 }
 
 Table compression_table(std::span<const Record> records, std::span<const TableModel> models,
-                        std::span<const std::string> corpora, std::uint64_t seed) {
+                        std::span<const std::string> corpora, std::uint64_t seed, std::string_view task) {
   Index index;
   for (const Record& record : records) {
-    if (record.task != "compression") continue;
+    if (record.task != task) continue;
     index[row_key(record.model, record.windowing)][record.corpus].push_back(&record);
   }
   // Resampling picks documents by their place: in the order they happened to be scored in, the interval of a

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reports/record.h"
@@ -46,6 +47,7 @@ CompressionFigures compression_figures(std::span<const std::vector<const Record*
 // corpora. `records` may hold others too: only those of the models, windows and corpora named count.  Columns
 // that say the same in every row (corpus, window) are left out of what people see.
 Table compression_table(std::span<const Record> records, std::span<const TableModel> models,
-                        std::span<const std::string> corpora, std::uint64_t seed);
+                        std::span<const std::string> corpora, std::uint64_t seed,
+                        std::string_view task = "compression");
 
 }  // namespace deciban

@@ -56,7 +56,9 @@ DocumentRun::DocumentRun(const LanguageModel& model, const RunOptions& options, 
     : task_(task), corpus_(corpus), document_(document), record_(std::move(record)) {
   const std::optional<Token> start = options.start.resolve(model.info());
   const Document& source = corpus.documents[document];
-  for (const Query& query : task.queries(corpus, document)) {
+  const std::vector<Query> queries = task.queries(corpus, document);
+  const std::string_view only_text = queries.size() == 1 ? queries[0].continuation : std::string_view();
+  for (const Query& query : queries) {
     QueryScore score;
     if (query.tokens.empty()) {
       queries_.push_back(cut(model, options.windowing, start, query.context, query.continuation));
@@ -77,6 +79,10 @@ DocumentRun::DocumentRun(const LanguageModel& model, const RunOptions& options, 
   }
   record_.bytes = source.text.empty() && !scores_.empty() ? scores_.front().bytes : source.text.size();
   record_.characters = source.text.empty() ? 0 : characters(source.text);
+  if (!only_text.empty()) {  // a task may ask for a part of the text only
+    record_.bytes = only_text.size();
+    record_.characters = characters(only_text);
+  }
 }
 
 Sequence DocumentRun::sequence(std::size_t i) const {

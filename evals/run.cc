@@ -333,7 +333,13 @@ RunSummary run(LanguageModel& model, std::span<Task* const> tasks, std::span<con
     const RunIdentity identity = run_identity(model.info(), *task, options);
     for (const Selected& chosen : selected) {
       const Place place{corpora[chosen.corpus], chosen.document};
-      std::string key = record_key(identity, place.source().digest);
+      const bool readable = place.source().error.empty();
+      if (readable && !task->exclusion(*place.corpus, place.document).empty()) {
+        ++summary.excluded;
+        continue;
+      }
+      std::string key = record_key(
+          identity, readable ? task->digest(*place.corpus, place.document) : place.source().digest);
       summary.keys.push_back(key);
       ++summary.progress.documents;
       if (const auto first = item_of.find(key); first != item_of.end()) {

@@ -54,6 +54,7 @@ class RunObserver {
 struct RunSummary {
   RunProgress progress;
   std::size_t repeated = 0;         // documents with the text of an earlier one: they get its result
+  std::size_t excluded = 0;         // documents that are none for their task
   bool interrupted = false;         // stopped with documents left
   std::size_t lossy_documents = 0;  // whose text the tokenizer normalises; of those scored now
   std::uint64_t lossy_bytes = 0;

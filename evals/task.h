@@ -40,6 +40,13 @@ class Task {
   virtual std::map<std::string, std::string> aggregations() const = 0;
   // Before limit and shard are applied: few-shot draws, permuted controls.  Sees the whole corpus.
   virtual void prepare(const Corpus& /*all*/, std::uint64_t /*seed*/) {}
+  // Not empty: this document is none for the task (a paper without a conclusion), and why.  It is counted and
+  // left out, while one that cannot be scored fails.  Not asked for documents that could not be read.
+  virtual std::string exclusion(const Corpus& /*corpus*/, std::size_t /*document*/) const { return {}; }
+  // What the queries depend on, as a SHA-256 in hex: documents of equal digest get equal results.
+  virtual std::string digest(const Corpus& corpus, std::size_t document) const {
+    return corpus.documents.at(document).digest;
+  }
   virtual std::vector<Query> queries(const Corpus& corpus, std::size_t document) const = 0;
   virtual Measures judge(const Corpus& corpus, std::size_t document,
                          std::span<const QueryScore> scores) const = 0;

@@ -345,5 +345,22 @@ TEST_F(CorpusTest, ANumberBeyondAnyRangeIsBadJson) {
   EXPECT_THAT(error("huge.json", R"(["a", 1e999])"), testing::Not(HasSubstr("json.exception")));
 }
 
+// What a paper's abstract and conclusion are for needs no full text.
+TEST_F(CorpusTest, PapersOfAbstractAndConclusion) {
+  const Corpus corpus =
+      read("p.jsonl", R"({"id": "1", "abstract": "A.", "conclusion": "C.", "created": "2025-01-02"})"
+                      "\n"
+                      R"({"abstract": "A.", "conclusion": "C.", "text": "T."})"
+                      "\n"
+                      R"({"abstract": "A.", "conclusion": 5})"
+                      "\n");
+  ASSERT_EQ(corpus.documents.size(), 3u);
+  EXPECT_EQ(corpus.documents[0].text, "A.\n\nC.");
+  EXPECT_EQ(corpus.documents[0].fields["abstract"], "A.");
+  EXPECT_EQ(corpus.documents[0].published, "2025-01-02");
+  EXPECT_EQ(corpus.documents[1].text, "T.");
+  EXPECT_THAT(corpus.documents[2].error, HasSubstr("neither"));
+}
+
 }  // namespace
 }  // namespace deciban
