@@ -43,7 +43,7 @@ class CpuBackend final : public Backend {
   std::string device() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name; }
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override {
-    return std::make_unique<CpuWeight>(kernels_, packers_, tensor, mode, bytes_);
+    return std::make_unique<CpuWeight>(kernels_, packers_, slabs_, tensor, mode, bytes_);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);
@@ -72,6 +72,7 @@ class CpuBackend final : public Backend {
  private:
   const Kernels& kernels_;
   Team packers_;
+  Slabs slabs_;
   std::shared_ptr<std::atomic<std::uint64_t>> bytes_;
 };
 
