@@ -17,7 +17,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kStreamsPerCard = 1;  // that score at once; more than one only pays for small models
+constexpr std::size_t kStreamsPerCard = 2;  // that score at once: while one plans and reads back, the other computes
 
 struct VersionEntry {
   RwkvVersion version;

@@ -60,11 +60,12 @@ __device__ inline void barrier_expect(std::uint64_t* b, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
                : "memory");
 }
-// Arrives at the same barrier of the cluster's block `rank`.
+// Arrives at the same barrier of the cluster's block `rank`.  No release: who arrives has only read, and
+// ordering memory for the whole cluster would cost more than the products.
 __device__ inline void barrier_arrive(std::uint64_t* b, int rank) {
   asm volatile(
       "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(b)),
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(b)),
       "r"(rank)
       : "memory");
 }
