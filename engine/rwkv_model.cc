@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <future>
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 
 #include "engine/device.h"
 #include "engine/packer.h"
@@ -17,7 +19,12 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kStreamsPerCard = 2;  // that score at once: while one plans and reads back, the other computes
+// Streams of a card that score at once: with two, one plans and reads back while the other computes, for
+// twice the workspace.
+std::size_t streams_per_card() {
+  const char* set = std::getenv("DECIBAN_STREAMS_PER_CARD");
+  return set != nullptr && std::string_view(set) == "2" ? 2 : 1;
+}
 
 struct VersionEntry {
   RwkvVersion version;
@@ -65,8 +72,8 @@ class RwkvModel final : public LanguageModel {
       : copies_(std::move(copies)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
-        chunk_rows_(chunk_rows != 0 ? chunk_rows : best_chunk_rows(*copies_.front(), kStreamsPerCard)),
-        most_slots_(best_slots(*copies_.front(), kStreamsPerCard)) {}
+        chunk_rows_(chunk_rows != 0 ? chunk_rows : best_chunk_rows(*copies_.front(), streams_per_card())),
+        most_slots_(best_slots(*copies_.front(), streams_per_card())) {}
 
   const ModelInfo& info() const override { return info_; }
   std::vector<Token> encode(std::string_view text) const override { return tokenizer_->encode(text); }
@@ -119,7 +126,7 @@ class RwkvModel final : public LanguageModel {
 
   // Every card takes as many sequences as it has slots, but of a few no more than its share.
   void score_on_cards(SequenceSource& next, ScoreSink& done) {
-    std::size_t workers = copies_.size() * kStreamsPerCard;
+    std::size_t workers = copies_.size() * streams_per_card();
     Replay source(next, workers * most_slots_);
     const std::size_t seen = std::max<std::size_t>(source.seen(), 1);
     workers = std::min(workers, seen);
@@ -357,7 +364,7 @@ std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique
   info.vocabulary = shape.vocabulary;
   info.start_token = tokenizer->start_token().value_or(0);
   auto copies = load_copies(official, shape, mode, std::move(backends));
-  if (copies.front()->accelerator()) info.threads = static_cast<int>(copies.size() * kStreamsPerCard);
+  if (copies.front()->accelerator()) info.threads = static_cast<int>(copies.size() * streams_per_card());
   info.state_bytes = copies.front()->state_floats() * sizeof(float);
   return std::make_unique<RwkvModel>(std::move(copies), std::move(tokenizer), std::move(info),
                                      options.chunk_rows);
