@@ -23,7 +23,7 @@ namespace {
 // twice the workspace.
 std::size_t streams_per_card() {
   const char* set = std::getenv("DECIBAN_STREAMS_PER_CARD");
-  return set != nullptr && std::string_view(set) == "2" ? 2 : 1;
+  return set != nullptr && std::string_view(set) == "1" ? 1 : 2;
 }
 
 struct VersionEntry {

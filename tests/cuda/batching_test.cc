@@ -109,7 +109,9 @@ TEST_P(CudaBatching, CompanyMovesNoDocumentFar) {
   }
   std::cout << std::get<0>(GetParam()) << ' ' << mode() << ": company moves a document by " << worst
             << " nats a token at most, all by " << nats / tokens / std::log(2.0) << " bits\n";
-  EXPECT_LE(worst, mode() == "f32" ? 1e-5 : 5e-3);
+  // Few rows are multiplied with other roundings than many; int8 weights make these random models coarser
+  // still.
+  EXPECT_LE(worst, mode() == "f32" ? 1e-5 : mode() == "w8a16" ? 1e-2 : 5e-3);
   EXPECT_LE(std::abs(nats / tokens / std::log(2.0)), mode() == "f32" ? 1e-5 : 1e-4);
 }
 

@@ -124,7 +124,7 @@ TEST_F(CudaModule, InfoNamesCardsAndWhatResultsDependOn) {
   const auto model = open("cuda:2,0");
   EXPECT_EQ(model->info().device, "cuda:2,0");
   EXPECT_EQ(model->info().kernels, "sm_90");
-  EXPECT_EQ(model->info().threads, 2);
+  EXPECT_EQ(model->info().threads, 4);  // two streams a card
   EXPECT_EQ(model->memory().device, model->memory().weights);
   EXPECT_EQ(open("cuda:1", "auto", true)->info().kernels, "sm_90 deterministic");
 }
