@@ -264,7 +264,8 @@ std::size_t common(const std::map<std::string, std::size_t>& a, const std::map<s
   return sum;
 }
 
-// The bodies were cleaned by hand: citations in brackets, cross-references in the source, mathematics and
+// The bodies were cleaned by scripts of their own, which share nothing with the reader, and looked over in
+// parts: citations in brackets, cross-references in the source, mathematics and
 // the insides of tables left out; headings, captions, and citations that are part of a sentence kept.  The
 // texts may not be passed on; tests/golden/papers holds their words' hashes and how often each occurs.
 double recall(const std::string& file, const std::string& golden_words) {
