@@ -311,7 +311,7 @@ void print(const std::vector<Cell>& cells, const Options& o, const Roofline& roo
     for (const double seconds : cell.seconds) rates.push_back(tokens / seconds);
     const Rate rate = summarise(std::move(rates));
     const double gflops = rate.median * flops_per_token(shape) * 1e-9;
-    const double peak = roof.peak(e.kernels, numeric_mode(e.mode)).gflops.median * e.threads;
+    const double peak = roof.peak(e.kernels, numeric_mode(e.mode), e.threads).gflops.median;
     fmt::print(
         "{:<{}}  {:<5}  {:<10}  {:>3}  {:<6} {:>5}  {:>7.1f}  {:>7.1f} - {:<7.1f}  {:>7.1f}  {:>3.0f}%",
         e.model, width, e.mode, e.kernels, e.threads, cell.decode ? "decode" : "score", cell.size,
@@ -324,6 +324,35 @@ void print(const std::vector<Cell>& cells, const Options& o, const Roofline& roo
       fmt::print("  {:>5}  {:>7}", "", "");
     }
     fmt::print("  {:>7.0f}\n", cell.memory / (1 << 20));
+  }
+}
+
+// What more threads bring, by the rounds' median, beside what they bring the multiply-adds alone: what is
+// missing there (shared clocks, other programs) no engine can have.
+void print_scaling(const std::vector<Cell>& cells, const Roofline& roof) {
+  for (const Cell& one : cells) {
+    const Entry& e = *one.entry;
+    if (e.threads != 1) continue;
+    for (const Cell& many : cells) {
+      const Entry& m = *many.entry;
+      if (m.threads == 1 || m.model != e.model || m.mode != e.mode || many.decode != one.decode ||
+          many.size != one.size) {
+        continue;
+      }
+      std::vector<double> ratios;
+      for (std::size_t i = 0; i < one.seconds.size(); ++i) {
+        ratios.push_back(one.seconds[i] / many.seconds[i]);
+      }
+      const Rate ratio = summarise(std::move(ratios));
+      const NumericMode mode = numeric_mode(m.mode);
+      const double peaks =
+          roof.peak(m.kernels, mode, m.threads).gflops.median / roof.peak(m.kernels, mode).gflops.median;
+      fmt::print(
+          "{} {} {} {}: {} threads give {:.2f} times one ({:.2f} - {:.2f}), the peak {:.2f} times: {:.2f} of "
+          "it\n",
+          m.model, m.mode, many.decode ? "decode" : "score", many.size, m.threads, ratio.median, ratio.low,
+          ratio.high, peaks, ratio.median / peaks);
+    }
   }
 }
 
@@ -349,7 +378,7 @@ void print(const TimeSheet& sheet, double seconds, double peak) {
 // Where the time of each configuration goes, summed over the repeats.  Sequences are scored one after the
 // other, so that only one stream of operations runs at a time.
 void break_down(const Options& o) {
-  const Roofline roof(1);
+  const Roofline roof(*std::max_element(o.threads.begin(), o.threads.end()));
   for (const std::string& model : o.models) {
     for (const std::string& mode : o.modes) {
       for (const int threads : o.threads) {
@@ -357,7 +386,7 @@ void break_down(const Options& o) {
         Configuration configuration(model, mode, threads, o, &sheet);
         std::string kernels;
         std::istringstream(configuration.answer("open")) >> kernels;
-        const double peak = roof.peak(kernels, numeric_mode(mode)).gflops.median * threads;
+        const double peak = roof.peak(kernels, numeric_mode(mode), threads).gflops.median;
         const auto work = [&](const std::string& word, int size) {
           configuration.answer(fmt::format("{} {}", word, size));  // warms up
           sheet.clear();
@@ -428,10 +457,11 @@ int main_of(int argc, char** argv) {
     }
   }
   const Roofline roof(*std::max_element(o.threads.begin(), o.threads.end()));
-  for (const Peak& peak : roof.peaks())
-    fmt::print("{:<20} {:>7.1f} GFLOP/s a core\n", peak.instruction, peak.gflops.median);
-  for (const int n : o.threads)
-    fmt::print("reading, {:>2} threads  {:>7.1f} GB/s\n", n, roof.bandwidth(n).median);
+  for (const int n : o.threads) {
+    for (const Peak& peak : roof.peaks(n))
+      fmt::print("{:<20} {:>2} threads  {:>7.1f} GFLOP/s\n", peak.instruction, n, peak.gflops.median);
+    fmt::print("{:<20} {:>2} threads  {:>7.1f} GB/s\n", "reading", n, roof.bandwidth(n).median);
+  }
   std::fflush(stdout);
 
   std::vector<Cell> cells;
@@ -450,6 +480,7 @@ int main_of(int argc, char** argv) {
     for (Cell& cell : cells) measure(cell);
   }
   print(cells, o, roof);
+  print_scaling(cells, roof);
   return 0;
 }
 

@@ -148,7 +148,7 @@ int main_of(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   const Roofline roof(threads);
-  for (const Peak& peak : roof.peaks()) {
+  for (const Peak& peak : roof.peaks(threads)) {
     benchmark::AddCustomContext("peak " + std::string(peak.instruction),
                                 std::to_string(peak.gflops.median) + " GFLOP/s");
   }

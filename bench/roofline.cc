@@ -105,11 +105,37 @@ const Entry kEntries[] = {
      [] { return __builtin_cpu_supports("avx512vnni") != 0; }},
 };
 
-double gflops_of(const Entry& entry) {
-  constexpr long kRounds = 200'000;
-  const double start = cpu_seconds();
-  entry.work(kRounds);
-  return static_cast<double>(kRounds) * entry.chains * entry.operations / (cpu_seconds() - start) * 1e-9;
+// The sum of what `rate(i)` returns in thread i; all threads begin at the same time.
+double together(int threads, const std::function<double(int)>& rate) {
+  std::atomic<int> waiting{threads};
+  std::vector<double> rates(threads);
+  {
+    std::vector<std::jthread> team;
+    for (int i = 0; i < threads; ++i) {
+      team.emplace_back([&, i] {
+        --waiting;
+        while (waiting > 0) _mm_pause();
+        rates[i] = rate(i);
+      });
+    }
+  }
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+// Long enough that threads which begin a little apart still compute together nearly all the time.
+double gflops_of(const Entry& entry, int threads) {
+  constexpr long kRounds = 20'000;
+  constexpr double kSeconds = 0.01;
+  return together(threads, [&](int) {
+    const auto begin = Clock::now();
+    const double start = cpu_seconds();
+    double rounds = 0;
+    do {
+      entry.work(kRounds);
+      rounds += kRounds;
+    } while (seconds_since(begin) < kSeconds);
+    return rounds * entry.chains * entry.operations / (cpu_seconds() - start) * 1e-9;
+  });
 }
 
 // Memory of one thread, on huge pages where the system has them, as the engine's weights are.
@@ -150,30 +176,24 @@ Rate measure_bandwidth(int threads) {
   constexpr double kSeconds = 0.02;
   std::vector<Block> blocks;
   for (int i = 0; i < threads; ++i) blocks.emplace_back(kBytes);
-  return settle(
-      [&] {
-        std::atomic<int> waiting{threads};
-        std::vector<double> rates(threads);
-        {
-          std::vector<std::jthread> team;
-          for (int i = 0; i < threads; ++i) {
-            team.emplace_back([&, i] {
-              --waiting;
-              while (waiting > 0) _mm_pause();
-              const auto start = Clock::now();
-              double bytes = 0;
-              do {
-                if (read_all(blocks[i]) != kBytes / 8)
-                  throw std::logic_error("memory does not hold what was written");
-                bytes += kBytes;
-              } while (seconds_since(start) < kSeconds);
-              rates[i] = bytes / seconds_since(start) * 1e-9;
-            });
-          }
-        }
-        return std::accumulate(rates.begin(), rates.end(), 0.0);
-      },
-      1.0);
+  const auto read = [&](int thread) {
+    const auto start = Clock::now();
+    double bytes = 0;
+    do {
+      if (read_all(blocks[thread]) != kBytes / 8)
+        throw std::logic_error("memory does not hold what was written");
+      bytes += kBytes;
+    } while (seconds_since(start) < kSeconds);
+    return bytes / seconds_since(start) * 1e-9;
+  };
+  return settle([&] { return together(threads, read); }, 1.0);
+}
+
+std::size_t index_of(int threads, std::size_t measured) {
+  if (threads < 1 || static_cast<std::size_t>(threads) > measured) {
+    throw std::invalid_argument("the roofline was not measured with " + std::to_string(threads) + " threads");
+  }
+  return static_cast<std::size_t>(threads) - 1;
 }
 
 }  // namespace
@@ -198,20 +218,25 @@ Rate settle(const std::function<double()>& sample, double budget) {
 }
 
 Roofline::Roofline(int threads) {
-  for (const Entry& entry : kEntries) {
-    if (entry.supported()) peaks_.push_back({entry.name, settle([&] { return gflops_of(entry); }, 0.3)});
+  for (int n = 1; n <= threads; ++n) {
+    std::vector<Peak> peaks;
+    for (const Entry& entry : kEntries) {
+      if (entry.supported()) peaks.push_back({entry.name, settle([&] { return gflops_of(entry, n); }, 0.3)});
+    }
+    peaks_.push_back(std::move(peaks));
+    bandwidth_.push_back(measure_bandwidth(n));
   }
-  for (int n = 1; n <= threads; ++n) bandwidth_.push_back(measure_bandwidth(n));
+}
+
+const std::vector<Peak>& Roofline::peaks(int threads) const {
+  return peaks_[index_of(threads, peaks_.size())];
 }
 
 const Rate& Roofline::bandwidth(int threads) const {
-  if (threads < 1 || static_cast<std::size_t>(threads) > bandwidth_.size()) {
-    throw std::invalid_argument("the roofline was not measured with " + std::to_string(threads) + " threads");
-  }
-  return bandwidth_[threads - 1];
+  return bandwidth_[index_of(threads, bandwidth_.size())];
 }
 
-const Peak& Roofline::peak(std::string_view kernels, NumericMode mode) const {
+const Peak& Roofline::peak(std::string_view kernels, NumericMode mode, int threads) const {
   Instruction wanted = Instruction::fma512;
   if (kernels == "baseline") {
     wanted = Instruction::sse2;
@@ -223,7 +248,7 @@ const Peak& Roofline::peak(std::string_view kernels, NumericMode mode) const {
   }
   for (const Entry& entry : kEntries) {
     if (entry.instruction != wanted) continue;
-    for (const Peak& peak : peaks_) {
+    for (const Peak& peak : peaks(threads)) {
       if (peak.instruction == entry.name) return peak;
     }
   }
@@ -232,7 +257,7 @@ const Peak& Roofline::peak(std::string_view kernels, NumericMode mode) const {
 
 double Roofline::seconds(std::string_view kernels, NumericMode mode, double flops, double bytes,
                          int threads) const {
-  return std::max(flops / (peak(kernels, mode).gflops.median * 1e9 * threads),
+  return std::max(flops / (peak(kernels, mode, threads).gflops.median * 1e9),
                   bytes / (bandwidth(threads).median * 1e9));
 }
 

@@ -81,21 +81,24 @@ inline void tile_rows(int rows, const Operand& o, const TileWork& t) {
 // compute.
 class AheadPlan {
  public:
-  AheadPlan(const std::byte* weights, std::size_t bytes, std::size_t steps, std::size_t rows) {
-    constexpr std::size_t kNear = 8192, kMostGroups = 4;
+  AheadPlan(const std::byte* weights, std::size_t bytes, std::size_t steps, std::size_t rows, bool i8)
+      : steps_(steps), i8_(i8) {
+    constexpr std::size_t kNear = 4096, kMostGroups = 4;
     const std::size_t groups = (rows + kRows - 1) / kRows;
     groups_ = groups < kMostGroups ? groups : kMostGroups;
     slice_ = bytes / groups_;
-    start_ = groups == 1 ? weights + kNear : weights + bytes;
-    const std::size_t pauses = (steps + kStride - 1) / kStride;
-    lines_ = (slice_ + pauses * 64 - 1) / (pauses * 64);
+    start_ = groups == 1 ? weights + (stride_of(rows, i8) == 1 ? kNear : 2 * kNear) : weights + bytes;
   }
-  Ahead of(std::size_t group) const {
-    return group < groups_ ? Ahead{start_ + group * slice_, lines_} : Ahead{};
+  // For the tile of `rows` rows that is the group-th of the panel.
+  Ahead of(std::size_t group, std::size_t rows) const {
+    if (group >= groups_) return {};
+    const std::size_t stride = stride_of(rows, i8_), pauses = (steps_ + stride - 1) / stride;
+    return {start_ + group * slice_, (slice_ + pauses * 64 - 1) / (pauses * 64)};
   }
 
  private:
-  std::size_t groups_, slice_, lines_;
+  std::size_t groups_, slice_, steps_;
+  bool i8_;
   const std::byte* start_;
 };
 
@@ -134,12 +137,12 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
     }
     const std::size_t each = inputs_of_step(o, widen_first), begin = packed_bytes(o, first);
     const AheadPlan plan(panel + begin, packed_bytes(o, first + count) - begin, (count + each - 1) / each,
-                         o.rows);
+                         o.rows, o.format == WeightFormat::i8 && !widen_first);
     for (std::size_t row = 0; row < o.rows; row += kRows) {
       const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
       float* t = last ? tile : sums + row * kPanel;
       tile_rows(rows, o,
-                {row, first, count, panel, wide, plan.of(row / kRows),
+                {row, first, count, panel, wide, plan.of(row / kRows, static_cast<std::size_t>(rows)),
                  first == 0 ? nullptr : sums + row * kPanel, t});
       if (!last) continue;
       if (o.format == WeightFormat::i8 && o.x_scales == nullptr) {

@@ -18,6 +18,7 @@ constexpr std::int32_t to_top(int byte, int lane) { return (4 * lane + byte) << 
 
 #if defined(__AVX512F__)
 using V = __m512;
+using I = __m512i;  // kWidth lanes of i32, or of four bytes
 using M = __mmask16;
 inline constexpr int kWidth = 16;
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
@@ -46,17 +47,15 @@ inline V copysign(V magnitude, V sign) {
   return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(magnitude), s));
 }
 // kWidth pairs of bf16 (32 bits a lane) to the f32 of each pair's first and second.
-inline V first_of_pairs(const void* p) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
+inline V first_of_pairs(I pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+inline V second_of_pairs(I pairs) {
+  return _mm512_castsi512_ps(_mm512_and_epi32(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
-inline V second_of_pairs(const void* p) {
-  return _mm512_castsi512_ps(
-      _mm512_and_epi32(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
-}
+inline V first_of_pairs(const void* p) { return first_of_pairs(_mm512_loadu_si512(p)); }
+inline V second_of_pairs(const void* p) { return second_of_pairs(_mm512_loadu_si512(p)); }
 inline V load_f16(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-using I = __m512i;  // kWidth lanes of i32, or of four bytes
 inline I load_int(const void* p) { return _mm512_loadu_si512(p); }
 inline void store_int(void* p, I a) { _mm512_storeu_si512(p, a); }
 inline I set_int(std::int32_t a) { return _mm512_set1_epi32(a); }
@@ -137,6 +136,7 @@ inline void store_bf16(std::uint16_t* p, V a) {
 
 #elif defined(__AVX2__)
 using V = __m256;
+using I = __m256i;
 using M = __m256;
 inline constexpr int kWidth = 8;
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
@@ -163,17 +163,19 @@ inline V abs(V a) { return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi3
 inline V copysign(V magnitude, V sign) {
   return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN))));
 }
+inline V first_of_pairs(I pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+inline V second_of_pairs(I pairs) {
+  return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+}
 inline V first_of_pairs(const void* p) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)), 16));
+  return first_of_pairs(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
 }
 inline V second_of_pairs(const void* p) {
-  return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(static_cast<const __m256i*>(p)),
-                                              _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+  return second_of_pairs(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
 }
 inline V load_f16(const std::uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
-using I = __m256i;
 inline I load_int(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline void store_int(void* p, I a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
 inline I set_int(std::int32_t a) { return _mm256_set1_epi32(a); }
@@ -238,6 +240,7 @@ inline void store_bf16(std::uint16_t* p, V a) {
 
 #else  // baseline x86-64: SSE2, no fused multiply-add
 using V = __m128;
+using I = __m128i;
 using M = __m128;
 inline constexpr int kWidth = 4;
 inline V load(const float* p) { return _mm_loadu_ps(p); }
@@ -264,12 +267,15 @@ inline V abs(V a) { return _mm_and_ps(a, _mm_castsi128_ps(_mm_set1_epi32(0x7ffff
 inline V copysign(V magnitude, V sign) {
   return _mm_or_ps(magnitude, _mm_and_ps(sign, _mm_castsi128_ps(_mm_set1_epi32(INT32_MIN))));
 }
+inline V first_of_pairs(I pairs) { return _mm_castsi128_ps(_mm_slli_epi32(pairs, 16)); }
+inline V second_of_pairs(I pairs) {
+  return _mm_castsi128_ps(_mm_and_si128(pairs, _mm_set1_epi32(static_cast<int>(0xffff0000u))));
+}
 inline V first_of_pairs(const void* p) {
-  return _mm_castsi128_ps(_mm_slli_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)), 16));
+  return first_of_pairs(_mm_loadu_si128(static_cast<const __m128i*>(p)));
 }
 inline V second_of_pairs(const void* p) {
-  return _mm_castsi128_ps(_mm_and_si128(_mm_loadu_si128(static_cast<const __m128i*>(p)),
-                                        _mm_set1_epi32(static_cast<int>(0xffff0000u))));
+  return second_of_pairs(_mm_loadu_si128(static_cast<const __m128i*>(p)));
 }
 // Half to single without F16C: shift into place and multiply by 2^112, which also mends subnormals (no inf,
 // no NaN).
@@ -281,7 +287,6 @@ inline V load_f16(const std::uint16_t* p) {
   const __m128i sign = _mm_slli_epi32(_mm_and_si128(h, _mm_set1_epi32(0x8000)), 16);
   return _mm_or_ps(value, _mm_castsi128_ps(sign));
 }
-using I = __m128i;
 inline I load_int(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline void store_int(void* p, I a) { _mm_storeu_si128(static_cast<__m128i*>(p), a); }
 inline I set_int(std::int32_t a) { return _mm_set1_epi32(a); }

@@ -22,9 +22,10 @@ inline constexpr int kRows = 4, kVectors = 2;  // 8 of 16
 inline constexpr std::size_t kPanel = kVectors * kWidth;
 inline constexpr std::size_t kBlock = 1024;  // inputs; a block of a panel stays in the L2 cache
 
-// Cache lines that a tile brings closer while it computes: `lines` from `at` on at every kStride-th step, the
+// Cache lines that a tile brings closer while it computes: `lines` from `at` on at every stride-th step, the
 // next ones each time.  The hardware follows the weights by itself but not far enough to keep memory busy.
-inline constexpr std::size_t kStride = 4;
+// One row waits for little but memory, which likes small portions best; i8 has more to compute.
+constexpr std::size_t stride_of(std::size_t rows, bool i8) { return rows == 1 && !i8 ? 1 : 4; }
 struct Ahead {
   const std::byte* at = nullptr;
   std::size_t lines = 0;
@@ -37,11 +38,11 @@ inline void bring(Ahead& ahead) {
 }
 
 // Calls step(i) for i = 0 … steps - 1, bringing lines in between.
-template <typename Step>
+template <std::size_t Stride, typename Step>
 inline __attribute__((always_inline)) void for_steps(std::size_t steps, Ahead ahead, const Step& step) {
   for (std::size_t i = 0; i < steps;) {
     bring(ahead);
-    const std::size_t end = steps - i < kStride ? steps : i + kStride;
+    const std::size_t end = steps - i < Stride ? steps : i + Stride;
     for (; i < end; ++i) step(i);
   }
 }
@@ -73,7 +74,7 @@ inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t
                      const float* start, float* tile) {
   V acc[R][kVectors];
   load_tile<R>(start, acc);
-  for_steps(
+  for_steps<stride_of(R, false)>(
       count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
         V b[kVectors];
 #pragma GCC unroll 8
@@ -115,7 +116,7 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) quads[v] = load_int(w + (i * kPanel + v * kWidth) * 4);
     };
-    for_steps(
+    for_steps<stride_of(R, F == WeightFormat::i8)>(
         count / 4, ahead, [&](std::size_t i) __attribute__((always_inline)) {
           I quads[kVectors];
           quads_at(i, quads);
@@ -134,7 +135,7 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
     }
   } else if constexpr (F == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(w);
-    for_steps(
+    for_steps<stride_of(R, F == WeightFormat::i8)>(
         count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
           V b[kVectors];
 #pragma GCC unroll 8
@@ -158,17 +159,40 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
         for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
       }
     };
-    for_steps(
+    // Few rows leave registers for the pairs, so that each is loaded once: loads under way are what keeps
+    // memory busy.
+    for_steps<stride_of(R, F == WeightFormat::i8)>(
         count / 2, ahead, [&](std::size_t i) __attribute__((always_inline)) {
-          add_even(i);
-          V b[kVectors];
+          V odd[kVectors];
+          if constexpr (R <= 2) {
+            I pairs[kVectors];
+            V even[kVectors];
 #pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) b[v] = second_of_pairs(w + (i * kPanel + v * kWidth) * 4);
+            for (int v = 0; v < kVectors; ++v) {
+              pairs[v] = load_int(w + (i * kPanel + v * kWidth) * 4);
+              asm("" : "+v"(pairs[v]));  // GCC 12 would load it twice
+            }
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) {
+              even[v] = first_of_pairs(pairs[v]);
+              odd[v] = second_of_pairs(pairs[v]);
+            }
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+              const V a = set(x[r * xs + 2 * i]);
+#pragma GCC unroll 8
+              for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, even[v], acc[r][v]);
+            }
+          } else {
+            add_even(i);
+#pragma GCC unroll 8
+            for (int v = 0; v < kVectors; ++v) odd[v] = second_of_pairs(w + (i * kPanel + v * kWidth) * 4);
+          }
 #pragma GCC unroll 8
           for (int r = 0; r < R; ++r) {
             const V a = set(x[r * xs + 2 * i + 1]);
 #pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, odd[v], acc[r][v]);
           }
         });
     if (count % 2 != 0) add_even(count / 2);
@@ -182,7 +206,7 @@ inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w
                       Ahead ahead, const float* start, float* tile) {
   V acc[R][kVectors];  // GCC 12 keeps __m512 accumulators in registers where it spills __m512i ones
   load_tile<R>(start, acc);
-  for_steps((count + 1) / 2, ahead, [&](std::size_t k) __attribute__((always_inline)) {
+  for_steps<stride_of(R, false)>((count + 1) / 2, ahead, [&](std::size_t k) __attribute__((always_inline)) {
     const std::byte* row = w + k * kPanel * 4;
 #if defined(__AVX512BF16__)
     __m512bh b[kVectors];
@@ -228,7 +252,7 @@ inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) acc[r][v] = set_int(0);
   }
-  for_steps(
+  for_steps<stride_of(R, true)>(
       quads, ahead, [&](std::size_t k) __attribute__((always_inline)) {
         I b[kVectors];
 #pragma GCC unroll 8

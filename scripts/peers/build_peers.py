@@ -5,7 +5,7 @@
 
 From PyPI, by name: the sources of llama-cpp-python (which carry llama.cpp's) and the package rwkv.  PyTorch is Debian's
 (`apt-get install python3-torch libopenblas0-pthread`; without OpenBLAS its products run at a twentieth of the speed):
-PyPI's wheels for x86-64 Linux are CUDA builds.  Run it with the Python that has
+PyPI's wheels for x86-64 Linux are CUDA builds.  rwkv.cpp is cloned from GitHub with its ggml, unless DIR has rwkv.cpp.  Run it with the Python that has
 torch and numpy.  Nothing of the peers' code becomes part of the project.
 """
 import argparse
@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 VOCABULARY = "data/tokenizers/rwkv_vocab_v20230424.txt"
 TEXTS = "data/uncheatable/uncheatable_2026-04_sample20"
 LLAMA_TYPES = ("f32", "bf16", "q8_0")
+RWKVCPP_TYPES = ("FP16", "FP32")
 JOBS = ["-j", str(os.cpu_count())]
 
 
@@ -79,6 +80,22 @@ class Peers:
         return next(name for name in sorted(os.listdir(self.work), reverse=True)
                     if name.startswith("llama_cpp_python-") and name.endswith(".tar.gz")).removesuffix(".tar.gz")
 
+    def rwkvcpp_source(self):
+        folder = self.path("rwkv.cpp")
+        if not os.path.isdir(folder):
+            run("git", "clone", "--quiet", "--recursive", "https://github.com/RWKV/rwkv.cpp", folder)
+        return folder
+
+    def rwkvcpp(self):
+        """The driver of rwkv.cpp."""
+        build = self.path("rwkvcpp")
+        program = os.path.join(build, "bin", "rwkvcpp_score")
+        if not os.path.exists(program):
+            run("cmake", "-G", "Ninja", "-S", os.path.join(HERE, "rwkvcpp"), "-B", build,
+                f"-DRWKV_SOURCE={self.rwkvcpp_source()}")
+            run("ninja", "-C", build, *JOBS, "rwkvcpp_score")
+        return program
+
     def rwkv_package(self):
         """The folder to put on PYTHONPATH."""
         folder = self.path("pylib")
@@ -87,11 +104,14 @@ class Peers:
         return folder
 
     def model(self, shape, kind):
-        """A model of random weights: kind is pth or one of LLAMA_TYPES."""
-        name = f"{shape}.pth" if kind == "pth" else f"{shape}-{kind}.gguf"
+        """A model of random weights: kind is pth, rwkv.cpp's FP16 or FP32, or one of LLAMA_TYPES."""
+        name = f"{shape}-{kind}.bin" if kind in RWKVCPP_TYPES else f"{shape}.pth" if kind == "pth" else f"{shape}-{kind}.gguf"
         path = self.path("models", name)
         if not os.path.exists(path):
-            if kind == "pth":
+            if kind in RWKVCPP_TYPES:
+                run(sys.executable, os.path.join(self.rwkvcpp_source(), "python", "convert_pytorch_to_ggml.py"),
+                    self.model(shape, "pth"), path + ".part", kind)
+            elif kind == "pth":
                 run(sys.executable, os.path.join(HERE, "make_pth.py"), shape, path + ".part")
             else:
                 run(sys.executable, os.path.join(HERE, "make_gguf.py"), shape, path + ".part", "--type", kind,
@@ -133,12 +153,14 @@ def main():
     peers = Peers(parser.parse_args().work)
     for kind in LLAMA_TYPES + ("pth",):
         peers.model("rwkv7-0.1b", kind)
-    peers.model("rwkv4-169m", "pth")
+    for kind in ("pth", "FP16"):
+        peers.model("rwkv4-169m", kind)
     peers.documents()
     peers.random_ids()
     peers.rwkv_package()
     for isa in ("native", "avx2"):
         peers.llama(isa)
+    peers.rwkvcpp()
 
 
 if __name__ == "__main__":

@@ -125,6 +125,9 @@ class Context:
                 spec["chunk"] = spec.get("chunk") or self.best_chunk(spec, argv)
                 argv += ["--chunk", str(spec["chunk"])]
             environment = {}
+        elif spec["engine"] == "rwkv.cpp":
+            argv = [self.peers.rwkvcpp(), self.peers.model(*spec["model"]), tokens, "--threads", threads]
+            environment = {}
         else:
             argv = [sys.executable, os.path.join(build_peers.HERE, "torch_score.py"), self.peers.model(*spec["model"]),
                     tokens, "--threads", threads, "--strategy", spec["setting"]]

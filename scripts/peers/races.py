@@ -60,6 +60,10 @@ def _races():
         ask, words = "score 512", f"RWKV-4 169M, scoring 512 tokens, {threads} thread(s): PyTorch f32"
         for mode in ("bf16a", "f32"):
             yield f"rwkv4 score {mode} x{threads}", words, torch(OLD, threads, ask), deciban(mode, threads, ask, (OLD, "pth"))
+        yield f"rwkv4 score rwkv.cpp x{threads}", \
+            f"RWKV-4 169M, scoring 512 tokens, {threads} thread(s): rwkv.cpp FP16, a call a token", \
+            dict(engine="rwkv.cpp", model=(OLD, "FP16"), setting="FP16", threads=threads, ask=ask), \
+            deciban("bf16a", threads, ask, (OLD, "pth"))
         yield f"rwkv4 decode x{threads}", f"RWKV-4 169M, decoding one sequence, {threads} thread(s): PyTorch f32", \
             torch(OLD, threads, "decode 64"), deciban("bf16", threads, "decode 64", (OLD, "pth"))
 

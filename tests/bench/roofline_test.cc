@@ -34,6 +34,8 @@ TEST(Roofline, RanksInstructionsAndBoundsWork) {
   for (const Peak& peak : roof.peaks()) EXPECT_GT(peak.gflops.median, 0.5) << peak.instruction;
   EXPECT_GT(roof.bandwidth(1).median, 0.1);
   EXPECT_THROW(roof.bandwidth(2), std::invalid_argument);
+  EXPECT_THROW(roof.peaks(2), std::invalid_argument);
+  EXPECT_THROW(roof.peak("baseline", numeric_mode("f32"), 0), std::invalid_argument);
   const NumericMode f32 = numeric_mode("f32");
   const double arithmetic = roof.seconds("baseline", f32, 1e9, 0, 1),
                reading = roof.seconds("baseline", f32, 0, 1e9, 1);
@@ -44,6 +46,17 @@ TEST(Roofline, RanksInstructionsAndBoundsWork) {
     for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a"}) {
       EXPECT_GT(roof.peak(isa, numeric_mode(mode)).gflops.median, 0) << isa << ' ' << mode;
     }
+  }
+}
+
+// Of threads that share a core each gets less, but the processor time it has counts for all of it.
+TEST(Roofline, MeasuresThreadsTogether) {
+  const Roofline roof(2);
+  ASSERT_EQ(roof.peaks(2).size(), roof.peaks(1).size());
+  for (std::size_t i = 0; i < roof.peaks(1).size(); ++i) {
+    const Peak &one = roof.peaks(1)[i], &two = roof.peaks(2)[i];
+    EXPECT_EQ(one.instruction, two.instruction);
+    EXPECT_GT(two.gflops.median, one.gflops.median) << one.instruction;
   }
 }
 
