@@ -17,7 +17,6 @@ struct DeviceLayout {
   std::size_t rows = 0, pieces = 0;
   bool singles = false;         // every piece is one row
   const int* starts = nullptr;  // [rows]: the slot of the piece that begins in this row, else -1
-  const int* ends = nullptr;    // [rows]: the slot of the piece that ends in this row, else -1
   const int4* table = nullptr;  // [pieces]: first row, rows, slot, 0; the longest first
 };
 

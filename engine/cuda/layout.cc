@@ -19,7 +19,7 @@ DeviceLayout Layouts::on_device(Layout layout) {
   current_.assign(layout.begin(), layout.end());
   ++version_;
   const std::size_t rows = layout.empty() ? 0 : layout.back().row + layout.back().count;
-  const std::size_t bytes = layout.size() * sizeof(int4) + 2 * rows * sizeof(int);
+  const std::size_t bytes = layout.size() * sizeof(int4) + rows * sizeof(int);
   if (buffer_.bytes() < bytes) {
     DECIBAN_CUDA(cudaStreamSynchronize(stream_));
     buffer_ = DeviceBuffer(bytes * 2, "a chunk's layout");
@@ -28,15 +28,13 @@ DeviceLayout Layouts::on_device(Layout layout) {
   DECIBAN_CUDA(cudaStreamSynchronize(stream_));  // nobody copies from the staging memory any more
   auto* table = staging_.as<int4>();
   auto* starts = reinterpret_cast<int*>(table + layout.size());
-  int* ends = starts + rows;
-  std::fill(starts, starts + 2 * rows, -1);
+  std::fill(starts, starts + rows, -1);
   bool singles = true;
   for (std::size_t i = 0; i < layout.size(); ++i) {
     const Piece& piece = layout[i];
     const int slot = static_cast<int>(piece.slot);
     table[i] = {static_cast<int>(piece.row), static_cast<int>(piece.count), slot, 0};
     starts[piece.row] = slot;
-    ends[piece.row + piece.count - 1] = slot;
     singles &= piece.count == 1;
   }
   // Blocks start in this order: the longest first, so that no straggler begins last.
@@ -44,7 +42,7 @@ DeviceLayout Layouts::on_device(Layout layout) {
   DECIBAN_CUDA(cudaMemcpyAsync(buffer_.data(), table, bytes, cudaMemcpyHostToDevice, stream_));
   auto* device = buffer_.as<int4>();
   auto* device_starts = reinterpret_cast<int*>(device + layout.size());
-  on_device_ = {rows, layout.size(), singles, device_starts, device_starts + rows, device};
+  on_device_ = {rows, layout.size(), singles, device_starts, device};
   return on_device_;
 }
 

@@ -96,8 +96,4 @@ std::uint64_t Arena::bytes() const {
   return total;
 }
 
-void Arena::trim() {
-  if (used_ == 0) blocks_.clear();
-}
-
 }  // namespace deciban::cuda

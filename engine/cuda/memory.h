@@ -66,8 +66,6 @@ class Arena {
   std::size_t mark() const { return used_; }
   void release(std::size_t mark) { used_ = mark; }
   std::uint64_t bytes() const;
-  // Gives back every block that holds nothing; the arena must be empty (release(0) first).
-  void trim();
 
  private:
   struct Block {

@@ -330,16 +330,17 @@ TEST_F(PoliteClientTest, StopsInTheMiddleOfAWait) {
 }
 
 TEST_F(PoliteClientTest, StopsInTheMiddleOfATransfer) {
-  std::atomic<bool> stop = false;
-  server_.set_mischief([&](const httplib::Request&, httplib::Response& response) {
-    response.set_chunked_content_provider("text/plain", [&](std::size_t, httplib::DataSink& sink) {
-      stop = true;
+  // Shared, since the server may still be at its answer when this test has left.
+  const auto stop = std::make_shared<std::atomic<bool>>(false);
+  server_.set_mischief([stop](const httplib::Request&, httplib::Response& response) {
+    response.set_chunked_content_provider("text/plain", [stop](std::size_t, httplib::DataSink& sink) {
+      *stop = true;
       std::this_thread::sleep_for(milliseconds(20));
       return sink.write(" ", 1);
     });
     return true;
   });
-  PoliteClient client(quick_options(folder_), clock_, [&] { return stop.load(); });
+  PoliteClient client(quick_options(folder_), clock_, [stop] { return stop->load(); });
   PoliteRequest request;
   request.url = server_.url("/good");
   EXPECT_THROW(client.get(request), FetchStopped);
