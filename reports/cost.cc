@@ -112,7 +112,8 @@ CostPoint cost_from_json(const std::string& line) {
   p.reason = field<std::string>(object, "reason", {});
   p.unmet = field(object, "unmet", std::vector<std::string>{});
   p.measured = field<std::string>(object, "measured", {});
-  for (const auto& [name, value] : field<json>(object, "metrics").items()) {
+  const json metrics = field<json>(object, "metrics");
+  for (const auto& [name, value] : metrics.items()) {
     if (value.is_number()) {
       const double number = value.get<double>();
       p.metrics[name] = {number, number, number, 1};
