@@ -107,7 +107,8 @@ Corpus recall_corpus(const RecallShape& shape) {
   if (shape.pairs == 0 || shape.pairs > 4096)
     throw std::invalid_argument(fmt::format("recall of {} pairs: from 1 to 4096 are possible", shape.pairs));
   Corpus corpus;
-  corpus.name = fmt::format("recall {} pairs in {} bytes", shape.pairs, shape.bytes);
+  corpus.name =
+      fmt::format("recall {} {} in {} bytes", shape.pairs, shape.pairs == 1 ? "pair" : "pairs", shape.bytes);
   corpus.path = corpus.name;
   corpus.kind = "synthetic";
   std::string digests;

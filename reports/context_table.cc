@@ -44,6 +44,14 @@ const CostPoint* nearest(std::span<const CostPoint> costs, const std::string& mo
   return best;
 }
 
+// 95 % interval of a share (Wilson 1927): within 0 and 1, and honest for few documents.
+Interval wilson(double share, double n) {
+  constexpr double kZ = 1.959964;
+  const double centre = (share + kZ * kZ / (2 * n)) / (1 + kZ * kZ / n);
+  const double half = kZ / (1 + kZ * kZ / n) * std::sqrt(share * (1 - share) / n + kZ * kZ / (4 * n * n));
+  return {centre - half, centre + half};
+}
+
 struct Group {
   std::vector<const Record*> ok;
   std::string failure;
@@ -91,7 +99,10 @@ std::vector<ContextRow> context_rows(std::span<const Record> records, std::span<
     for (const Record* record : group.ok) {
       const Measure& bits = record->measures.at("bits_per_byte");
       terms.push_back({bits.sum, bits.weight});
-      row.tokens += static_cast<double>(record->tokens) / static_cast<double>(group.ok.size());
+      // Records count the target's tokens; the context has as many a byte, about.
+      row.tokens += static_cast<double>(record->tokens) *
+                    (1 + static_cast<double>(row.context) / std::max(1.0, bits.weight)) /
+                    static_cast<double>(group.ok.size());
       if (const auto before = without.find({record->corpus, record->document}); before != without.end())
         gains.push_back({before->second.numerator - bits.sum, bits.weight});
     }
@@ -151,12 +162,9 @@ Table context_table(std::span<const ContextRow> rows) {
 
 Table recall_table(std::span<const Record> records, std::uint64_t seed) {
   Table table;
-  table.columns = {{"model", "model", false},
-                   {"corpus", "corpus", false},
-                   {"bits/byte of the answer", "bits_per_byte"},
-                   {"95 %", "bits_per_byte_interval", false},
-                   {"chosen of 4", "choice"},
-                   {"95 %", "choice_interval", false},
+  table.columns = {{"model", "model", false},      {"corpus", "corpus", false},
+                   {"bits/byte", "bits_per_byte"}, {"95 %", "bits_per_byte_interval", false},
+                   {"chosen of 4", "choice"},      {"95 %", "choice_interval", false},
                    {"docs", "documents"}};
   std::vector<std::pair<std::string, std::string>> places;
   std::vector<Group> groups;
@@ -171,23 +179,26 @@ Table recall_table(std::span<const Record> records, std::uint64_t seed) {
     }
   }
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    std::vector<RatioTerm> bits, choices;
+    std::vector<RatioTerm> bits;
+    double chosen = 0;
     for (const Record* record : groups[i].ok) {
       const Measure &b = record->measures.at("bits_per_byte"), &c = record->measures.at("choice");
       bits.push_back({b.sum, b.weight});
-      choices.push_back({c.sum, c.weight});
+      chosen += c.sum;
     }
     if (bits.empty()) {
       table.notes.push_back(fmt::format("{}, {}: {}", places[i].first, places[i].second, groups[i].failure));
       continue;
     }
-    const Estimate per_byte = ratio_estimate(bits, 0.95, seed), chosen = ratio_estimate(choices, 0.95, seed);
+    const Estimate per_byte = ratio_estimate(bits, 0.95, seed);
+    const auto documents = static_cast<double>(bits.size());
+    const Interval interval = wilson(chosen / documents, documents);
     table.rows.push_back({{places[i].first, ""},
                           {places[i].second, ""},
                           {fmt::format("{:.3f}", per_byte.value), exact(per_byte.value)},
                           {interval_words(per_byte, 3), ""},
-                          {fmt::format("{:.0f} %", 100 * chosen.value), exact(chosen.value)},
-                          {interval_words(chosen, 2), ""},
+                          {fmt::format("{:.0f} %", 100 * chosen / documents), exact(chosen / documents)},
+                          {fmt::format("{:.0f} … {:.0f} %", 100 * interval.low, 100 * interval.high), ""},
                           {fmt::format("{}", bits.size()), fmt::format("{}", bits.size())}});
   }
   table.notes.push_back("By chance one of four answers is chosen 25 % of the time.");

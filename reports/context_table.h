@@ -23,7 +23,7 @@ struct ContextRow {
   std::size_t context = 0;  // bytes
   Estimate bits_per_byte;   // of the same target bytes in every row
   Estimate gain;      // bits/byte fewer than with no context, paired by document; NaN if there is no such row
-  double tokens = 0;  // read, a document, on average
+  double tokens = 0;  // read, a document, about
   std::string failure;              // why no document could be scored, or empty
   const CostPoint* cost = nullptr;  // the model's point whose length is the nearest to `tokens`, within 10 %
 };
