@@ -13,6 +13,7 @@
 
 #include "cli/bench.h"
 #include "cli/bench_context.h"
+#include "cli/compress.h"
 #include "cli/console.h"
 #include "cli/eval.h"
 #include "cli/fetch.h"
@@ -48,6 +49,7 @@ struct Arguments {
   FetchOptions fetch;
   BenchOptions bench;
   ContextOptions context;
+  CompressOptions compress;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -286,6 +288,34 @@ void add_bench_context(CLI::App* app, ContextOptions& options) {
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
 }
 
+void add_compress(CLI::App* app, CompressOptions& options, bool decompress) {
+  app->add_option("file", options.input,
+                  decompress ? "a .dcb file; - for standard input" : "any file; - for standard input")
+      ->type_name("FILE")
+      ->group("what");
+  app->add_option("-m,--model", options.model,
+                  decompress ? "the model that it was compressed with" : "a checkpoint")
+      ->type_name("MODEL")
+      ->group("what");
+  app->add_option("-o,--output", options.output,
+                  decompress ? "default: FILE without .dcb" : "default: FILE.dcb")
+      ->type_name("FILE")
+      ->group("what");
+  app->add_flag("--force", options.force, "overwrite the output if it is there")->group("what");
+  if (!decompress) {
+    app->add_option(
+           "--streams", options.streams,
+           "segments of at least 10 kB coded in lockstep: faster, each begins without context; auto or N")
+        ->type_name("N")
+        ->group("what");
+    app->add_flag("--no-claim", options.no_claim,
+                  "don't score the file once more to see what cutting it cost")
+        ->group("what");
+  }
+  add_model_options(app, options.model_options.device, options.model_options.format,
+                    options.model_options.tokenizer, options.model_options.threads);
+}
+
 // "-m, --model MODEL…"
 std::string words_of(const CLI::Option* option) {
   std::string words;
@@ -369,7 +399,8 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "bench", "bench context", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval",       "bench", "bench context", "compress",
+                                       "decompress", "info",  "fetch",         "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -402,6 +433,20 @@ int run_command(int argc, char** argv) {
            "deciban bench context -m rwkv7.pth --recall --contexts 1k,4k --pairs 1,16"});
   add_bench_context(context_command.app, arguments.context);
   context_command.run = [&](const Console& console) { return bench_context(arguments.context, console); };
+
+  Command& compress_command =
+      add("compress", "compress a file with a model's probabilities", "-m MODEL FILE [OPTION…]",
+          {"deciban compress -m rwkv7.pth paper.txt",
+           "deciban compress -m rwkv7.pth --streams 1 paper.txt -o small.dcb"});
+  add_compress(compress_command.app, arguments.compress, false);
+  compress_command.run = [&](const Console& console) { return compress_file(arguments.compress, console); };
+  Command& decompress_command = add("decompress", "the file back, bit by bit", "-m MODEL FILE.dcb [OPTION…]",
+                                    {"deciban decompress -m rwkv7.pth paper.txt.dcb",
+                                     "deciban decompress -m rwkv7.pth small.dcb -o - | less"});
+  add_compress(decompress_command.app, arguments.compress, true);
+  decompress_command.run = [&](const Console& console) {
+    return decompress_file(arguments.compress, console);
+  };
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
