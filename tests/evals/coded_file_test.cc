@@ -78,10 +78,11 @@ TEST(Compress, TakesWhatTheLogProbabilitiesClaim) {
   const auto model = demo_model();
   const std::string text = demo_text(20'100);
   for (const std::size_t streams : {std::size_t{1}, std::size_t{2}}) {
-    const CodedFile file = compress(*model, text, options_of(*model, streams));
+    const std::string_view part = std::string_view(text).substr(0, streams == 1 ? 4'000 : text.size());
+    const CodedFile file = compress(*model, part, options_of(*model, streams));
     std::size_t codes = 0;
     for (const CodedSegment& segment : file.segments) codes += segment.code.size();
-    const ClaimedBits claimed = claimed_bits(*model, text, file);
+    const ClaimedBits claimed = claimed_bits(*model, part, file);
     EXPECT_NEAR(static_cast<double>(codes), claimed.segments / 8,
                 1e-4 * claimed.segments / 8 + 8 * static_cast<double>(streams));
     if (streams == 1) {
@@ -93,13 +94,12 @@ TEST(Compress, TakesWhatTheLogProbabilitiesClaim) {
 }
 
 TEST(Compress, ThreadsDoNotMatter) {
-  for (const auto& [mode, size] : {std::pair{"f32", 20'100}, {"bf16a", 3'000}}) {
-    const std::string text = demo_text(static_cast<std::size_t>(size));
-    const std::string one =
-        to_bytes(compress(*demo_model(mode, 1), text, options_of(*demo_model(mode, 1), 2)));
-    const auto three = demo_model(mode, 3);
-    EXPECT_EQ(to_bytes(compress(*three, text, options_of(*three, 2))), one);
-    EXPECT_EQ(decompress(*three, parse_coded_file(one), {}), text);
+  const std::string text = demo_text(2'000);
+  for (const char* mode : {"f32", "bf16a"}) {
+    const auto one = demo_model(mode, 1), two = demo_model(mode, 2);
+    const std::string bytes = to_bytes(compress(*one, text, options_of(*one, 1)));
+    EXPECT_EQ(to_bytes(compress(*two, text, options_of(*two, 1))), bytes);
+    EXPECT_EQ(decompress(*two, parse_coded_file(bytes), {}), text);
   }
 }
 
