@@ -148,6 +148,11 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
   app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
       ->group("how");
+  app->add_option("--verify", options.verify,
+                  "also really compress and decompress the first N or N% documents, or all, and compare with "
+                  "the claim")
+      ->type_name("N")
+      ->group("how");
   app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz and zstd")
       ->group("how");
   app->add_flag("--dry-run", options.dry_run, "only read, tokenise and count")->group("how");
