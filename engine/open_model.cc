@@ -5,6 +5,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/device.h"
+#include "engine/exec_model.h"
 #include "engine/lm.h"
 #include "engine/ops.h"
 #include "engine/plugin_model.h"
@@ -90,6 +91,7 @@ struct Foreign {
 };
 constexpr Foreign kForeign[] = {
     {"plugin:", open_plugin, check_plugin},
+    {"exec:", open_exec, check_exec},
 };
 
 const Foreign* foreign(const std::string& spec) {

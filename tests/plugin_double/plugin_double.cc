@@ -15,35 +15,11 @@
 #include <vector>
 
 #include "engine/plugin_api.h"
+#include "tests/plugin_double/hash_model.h"
 
 namespace {
 
-constexpr std::size_t kVocabulary = 256;
-constexpr std::uint64_t kEmpty = 14695981039346656037u;
-
-std::uint64_t after(std::uint64_t state, std::int32_t token) {
-  return (state ^ static_cast<std::uint64_t>(token + 1)) * 1099511628211u;
-}
-
-using Logits = std::array<float, kVocabulary>;
-
-void fill_logits(std::uint64_t state, float* logits) {
-  for (std::size_t i = 0; i < kVocabulary; ++i) {
-    std::uint64_t x = state + 0x9E3779B97F4A7C15u * (i + 1);
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    logits[i] = static_cast<float>((x >> 33) % 8192) / 1024.0f - 4;
-  }
-}
-
-deciban_score score_of(const Logits& logits, std::int32_t token) {
-  const auto best = std::max_element(logits.begin(), logits.end());
-  double total = 0;
-  for (const float value : logits) total += std::exp(static_cast<double>(value) - *best);
-  const double normaliser = *best + std::log(total);
-  return {static_cast<float>(logits[static_cast<std::size_t>(token)] - normaliser),
-          static_cast<float>(*best - normaliser), static_cast<std::int32_t>(best - logits.begin())};
-}
+using namespace deciban::doubles;
 
 void say(deciban_text_out* out, std::string_view text) { out->put(out, text.data(), text.size()); }
 
