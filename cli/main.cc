@@ -42,6 +42,7 @@ struct Arguments {
   CommonOptions common;
   EvalOptions eval;
   ModelOptions info_model;
+  bool info_check = false;
   VerifyOptions verify;
   std::vector<std::string> subjects;
   FetchOptions fetch;
@@ -90,9 +91,10 @@ std::string task_words() {
 }
 
 void add_eval(CLI::App* app, EvalOptions& options) {
-  app->add_option("-m,--model", options.models,
-                  "checkpoint (.pth, .safetensors, folder …), random:rwkv7-0.1b, plugin:NAME, exec:COMMAND or "
-                  "a server's http://…")
+  app->add_option(
+         "-m,--model", options.models,
+         "checkpoint (.pth, .safetensors, folder …), random:rwkv7-0.1b, plugin:NAME, exec:COMMAND or "
+         "a server's http://…")
       ->type_name("MODEL…")
       ->group("what");
   app->add_option("-c,--corpus", options.corpora,
@@ -348,14 +350,21 @@ int run_command(int argc, char** argv) {
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
-          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info runs/cs/scores.bin | head -n 1"});
+          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info --check plugin:uniform",
+           "deciban info runs/cs/scores.bin | head -n 1"});
   info_command.app
       ->add_option("subject", arguments.subjects, "a model, a directory of records, or a file of either")
       ->type_name("SUBJECT…")
       ->group("what");
   add_model_options(info_command.app, arguments.info_model.device, arguments.info_model.format,
                     arguments.info_model.tokenizer, arguments.info_model.threads);
+  info_command.app
+      ->add_flag("--check", arguments.info_check,
+                 "run the conformance suite on each MODEL: do its probabilities sum to 1, does it score the "
+                 "right token, … (exit code 1 if not)")
+      ->group("what");
   info_command.run = [&](const Console& console) {
+    if (arguments.info_check) return check_models(arguments.subjects, arguments.info_model, console);
     return info(arguments.subjects, arguments.info_model, console);
   };
 

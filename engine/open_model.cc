@@ -6,6 +6,7 @@
 #include "engine/checkpoint.h"
 #include "engine/device.h"
 #include "engine/exec_model.h"
+#include "engine/http_model.h"
 #include "engine/lm.h"
 #include "engine/ops.h"
 #include "engine/plugin_model.h"
@@ -92,6 +93,8 @@ struct Foreign {
 constexpr Foreign kForeign[] = {
     {"plugin:", open_plugin, check_plugin},
     {"exec:", open_exec, check_exec},
+    {"http:", open_http, check_http},
+    {"https:", open_http, check_http},
 };
 
 const Foreign* foreign(const std::string& spec) {

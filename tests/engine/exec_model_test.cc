@@ -63,7 +63,7 @@ TEST(ExecModel, BatchesStepCopyAndReset) {
 }
 
 TEST(ExecModel, ACrashCostsTheSequenceThatCausedIt) {
-  const auto model = open_model(spec(), {});
+  const auto model = open_model(spec("deadly"), {});
   std::vector<std::vector<Token>> texts;
   for (Token t = 0; t < 10; ++t) texts.push_back(counted(t));
   texts[4][3] = 200;
@@ -81,7 +81,7 @@ TEST(ExecModel, ACrashCostsTheSequenceThatCausedIt) {
 }
 
 TEST(ExecModel, AHangIsEndedAfterItsTime) {
-  const auto model = open_model(spec("", ",timeout=0.5"), {});
+  const auto model = open_model(spec("deadly", ",timeout=0.5"), {});
   std::vector<Token> good = counted(1), bad = counted(2);
   bad[5] = 201;
   const Collected got = score(*model, {{good, 1, 0}, {bad, 1, 0}, {good, 1, 0}, {good, 2, 0}, {good, 3, 0}});
@@ -99,7 +99,7 @@ TEST(ExecModel, AProgramThatCrashesOnEverythingIsGivenUp) {
 }
 
 TEST(ExecModel, ACrashElsewhereIsAnErrorAndTheNextCallStartsAnew) {
-  const auto model = open_model(spec(), {});
+  const auto model = open_model(spec("deadly"), {});
   std::vector<Token> bad = counted(2);
   bad[5] = 200;
   EXPECT_EQ(score(*model, {{bad, 1, 0}}).failures.size(), 1u);

@@ -1,5 +1,5 @@
-// A program that speaks the protocol of exec: models, and does one thing wrong if its argument says so.  Some
-// tokens are its end: 200 crashes it, 201 makes it hang, 202 is refused.
+// A program that speaks the protocol of exec: models, and does one thing wrong if its argument says so.  With
+// "deadly" some tokens are its end: 200 crashes it, 201 makes it hang, 202 is refused.
 #include <unistd.h>
 
 #include <chrono>
@@ -37,7 +37,7 @@ json score(const json& sequence, bool wants_rows) {
   std::uint64_t state = kEmpty;
   json result{{"logprob", json::array()}, {"best_logprob", json::array()}, {"best", json::array()}};
   std::vector<float> rows;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
+  for (std::size_t i = 0; i < tokens.size() && fault == "deadly"; ++i) {
     if (tokens[i] == 200) {
       std::cerr << "token 200 is my end" << std::endl;
       std::abort();

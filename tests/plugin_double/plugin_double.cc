@@ -78,7 +78,7 @@ std::int32_t encode(deciban_model* model, const char* text, size_t size, deciban
   if (model->is("start_added")) made.push_back(0);
   for (size_t i = 0; i < size; ++i) {
     std::int32_t token = static_cast<unsigned char>(text[i]);
-    if (model->is("byte_lost") && token == 0xF5) continue;
+    if (model->is("byte_lost") && token == 0xF4) continue;
     if (model->is("normalises_silently") && token >= 'A' && token <= 'Z') token += 32;
     made.push_back(model->is("token_outside") && token == 'z' ? 256 : token);
   }
@@ -103,10 +103,11 @@ std::vector<deciban_score> scores_of(deciban_model& model, const deciban_request
   std::vector<deciban_score> scores;
   std::vector<float> rows;
   for (size_t i = 0; i + 1 < request.count; ++i) {
+    const std::uint64_t before = state;
     state = after(state, request.tokens[i]);
     if (i + 1 < request.first) continue;
     Logits logits;
-    fill_logits(state, logits.data());
+    fill_logits(model.is("late") ? before : state, logits.data());
     if (model.is("crowd_matters") && in_flight > 1) logits[7] += 0.5f;
     deciban_score score = score_of(logits, request.tokens[model.is("shifted") ? i : i + 1]);
     if (model.is("not_normalised")) score.logprob -= 0.01f, score.best_logprob -= 0.01f;
@@ -182,7 +183,7 @@ std::int32_t normalise(deciban_model* model, const char* text, size_t size, deci
 }
 
 std::int32_t memory(deciban_model* model, deciban_memory* memory, deciban_text_out*) {
-  memory->weights = model->is("no_weights") ? 0 : model->is("huge") ? std::uint64_t{1} << 60 : 4000;
+  memory->weights = model->is("few_weights") ? 100 : model->is("huge") ? std::uint64_t{1} << 60 : 4000;
   memory->cache = memory->workspace = 0;
   memory->device = model->is("device_too_much") ? 5000 : 0;
   return DECIBAN_OK;
