@@ -13,4 +13,7 @@ namespace deciban {
 // or of token scores (printed as JSON Lines).  Returns the exit code; throws as eval().
 int info(const std::vector<std::string>& subjects, const ModelOptions& options, const Console& console);
 
+// deciban info --check: the conformance suite on each model, as a table.  Returns kFailed if a check failed.
+int check_models(const std::vector<std::string>& models, const ModelOptions& options, const Console& console);
+
 }  // namespace deciban

@@ -14,7 +14,7 @@ static_assert(std::atomic<bool>::is_always_lock_free, "signal handlers may use n
 
 void handle(int) {
   if (stop.exchange(true)) ::_exit(kInterrupted);  // records are flushed one by one: nothing is lost
-  constexpr char kText[] = "\nstopping: documents already begun are finished; once more to stop at once\n";
+  constexpr char kText[] = "\nstopping: what has begun is finished; once more to stop at once\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof kText - 1);
 }
 

@@ -19,6 +19,7 @@
 #include "cli/fetch.h"
 #include "cli/help_page.h"
 #include "cli/info.h"
+#include "cli/serve/serve.h"
 #include "cli/suggest.h"
 #include "cli/verify_published.h"
 #include "datasets/sources.h"
@@ -44,12 +45,14 @@ struct Arguments {
   CommonOptions common;
   EvalOptions eval;
   ModelOptions info_model;
+  bool info_check = false;
   VerifyOptions verify;
   std::vector<std::string> subjects;
   FetchOptions fetch;
   BenchOptions bench;
   ContextOptions context;
   CompressOptions compress;
+  ServeOptions serve;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -94,8 +97,10 @@ std::string task_words() {
 }
 
 void add_eval(CLI::App* app, EvalOptions& options) {
-  app->add_option("-m,--model", options.models,
-                  "checkpoint (.pth, .safetensors, folder …) or random:rwkv7-0.1b")
+  app->add_option(
+         "-m,--model", options.models,
+         "checkpoint (.pth, .safetensors, folder …), random:rwkv7-0.1b, plugin:NAME, exec:COMMAND or "
+         "a server's http://…")
       ->type_name("MODEL…")
       ->group("what");
   app->add_option("-c,--corpus", options.corpora,
@@ -319,6 +324,30 @@ void add_compress(CLI::App* app, CompressOptions& options, bool decompress) {
   }
   add_model_options(app, options.model_options.device, options.model_options.format,
                     options.model_options.tokenizer, options.model_options.threads);
+void add_serve(CLI::App* app, ServeOptions& options) {
+  app->add_option("-m,--model", options.model, "as for eval: a checkpoint, random:…, plugin:…")
+      ->type_name("MODEL")
+      ->group("what");
+  app->add_option("--name", options.name, "of the model in replies; default: its own")
+      ->type_name("NAME")
+      ->group("what");
+  add_model_options(app, options.how.device, options.how.format, options.how.tokenizer, options.how.threads);
+  app->add_option("--host", options.host, "address to listen on; default 127.0.0.1: this machine only")
+      ->type_name("HOST")
+      ->group("server");
+  app->add_option("--port", options.port, "default 8000; 0: a free one")->type_name("N")->group("server");
+  app->add_flag("--token", options.token,
+                "ask for the token that is in the environment as DECIBAN_SERVE_TOKEN")
+      ->group("server");
+  app->add_option("--queue", options.queue, "requests that may wait, default 64; more get 503")
+      ->type_name("N")
+      ->group("server");
+  app->add_option("--max-body", options.max_body, "largest body, default 32; larger ones get 413")
+      ->type_name("MIB")
+      ->group("server");
+  app->add_option("--lanes", options.lanes, "texts that are continued at a time, default 8")
+      ->type_name("N")
+      ->group("server");
 }
 
 // "-m, --model MODEL…"
@@ -404,8 +433,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval",       "bench", "bench context", "compress",
-                                       "decompress", "info",  "fetch",         "verify-published"};
+  const std::vector<std::string> order{"eval", "bench", "bench context", "compress", "decompress", "serve", "info", "fetch", "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -452,17 +480,31 @@ int run_command(int argc, char** argv) {
   decompress_command.run = [&](const Console& console) {
     return decompress_file(arguments.compress, console);
   };
+  Command& serve_command =
+      add("serve", "answer other tools' requests for log-probabilities over HTTP", "-m MODEL [OPTION…]",
+          {"deciban serve -m rwkv7-0.1b.pth --port 8000", "lm_eval --model local-completions --tasks TASK \\",
+           "        --model_args model=rwkv7,base_url=http://127.0.0.1:8000/v1/completions",
+           "DECIBAN_SERVE_TOKEN=secret deciban serve -m model.pth --host 0.0.0.0 --token"});
+  add_serve(serve_command.app, arguments.serve);
+  serve_command.run = [&](const Console& console) { return serve(arguments.serve, console); };
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
-          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info runs/cs/scores.bin | head -n 1"});
+          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info --check plugin:uniform",
+           "deciban info runs/cs/scores.bin | head -n 1"});
   info_command.app
       ->add_option("subject", arguments.subjects, "a model, a directory of records, or a file of either")
       ->type_name("SUBJECT…")
       ->group("what");
   add_model_options(info_command.app, arguments.info_model.device, arguments.info_model.format,
                     arguments.info_model.tokenizer, arguments.info_model.threads);
+  info_command.app
+      ->add_flag("--check", arguments.info_check,
+                 "run the conformance suite on each MODEL: do its probabilities sum to 1, does it score the "
+                 "right token, … (exit code 1 if not)")
+      ->group("what");
   info_command.run = [&](const Console& console) {
+    if (arguments.info_check) return check_models(arguments.subjects, arguments.info_model, console);
     return info(arguments.subjects, arguments.info_model, console);
   };
 

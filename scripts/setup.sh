@@ -16,7 +16,7 @@ packages=(
   g++ cmake ninja-build pkg-config binutils git
   libfmt-dev libcli11-dev nlohmann-json3-dev libeigen3-dev libboost-dev
   libcurl4-openssl-dev libssl-dev libpugixml-dev libpcre2-dev libutf8proc-dev
-  libzstd-dev liblzma-dev zstd xz-utils libgumbo-dev libarchive-dev
+  libzstd-dev liblzma-dev libbrotli-dev libbz2-dev zstd xz-utils brotli bzip2 libgumbo-dev libarchive-dev
   libgtest-dev libgmock-dev libbenchmark-dev libcpp-httplib-dev
 )
 
