@@ -21,8 +21,9 @@
 
 namespace deciban {
 
-// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).
-// `generated` lies nowhere: values are computed from a seed when they are read (one block of any size).
+// How elements lie in the file.  The q formats are ggml's blocks of 32, those in k of 256 (quantised along
+// the last dimension). `generated` lies nowhere: values are computed from a seed when they are read (one
+// block of any size).
 enum class Encoding {
   f64,
   f32,
@@ -39,6 +40,8 @@ enum class Encoding {
   q5_0,
   q5_1,
   q8_0,
+  q4_k,
+  q6_k,
   generated
 };
 
@@ -109,6 +112,9 @@ class DECIBAN_API Checkpoint {
       metadata;        // safetensors __metadata__, GGUF key-values (scalars and strings as text)
   std::string config;  // text of the config.json beside the weights, or empty
   std::vector<std::string> vocabulary;  // GGUF's tokenizer.ggml.tokens, as stored; else empty
+  std::vector<std::string> merges;      // GGUF's tokenizer.ggml.merges
+  std::vector<float> token_scores;      // GGUF's tokenizer.ggml.scores
+  std::vector<int> token_types;         // GGUF's tokenizer.ggml.token_type
 
   const StoredTensor* find(std::string_view name) const;  // null if there is none
   const StoredTensor& at(std::string_view name) const;    // throws, naming the tensor and the file
