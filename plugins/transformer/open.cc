@@ -45,6 +45,10 @@ Prepared prepare_random(const std::string& spec, const ModelOptions& options) {
 
 std::unique_ptr<Tokenizer> tokenizer_of(const Checkpoint& checkpoint, const fs::path& path, std::size_t rows,
                                         const std::string& word) {
+  const auto kind = checkpoint.metadata.find("tokenizer.ggml.model");
+  if (kind != checkpoint.metadata.end() && kind->second == "none" && (word == "auto" || word == "bytes")) {
+    return byte_tokenizer();  // the file says that it has no vocabulary: it is for speed
+  }
   if (word != "auto" || checkpoint.vocabulary.empty()) return find_tokenizer(path, rows, word);
   auto tokenizer = gguf_tokenizer(checkpoint, path.string());
   if (!tokenizer->fits(rows)) {
