@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Builds deciban if need be and scores the texts of datasets/demo with the two small models beside them.  The first run
+# Builds deciban if need be and scores the texts of datasets/demo with the four small models beside them.  The first run
 # installs and builds (minutes); the next ones find their results in demo-run and only show them.
 set -euo pipefail
 started_in=$(pwd -P)
 cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$(pwd -P)
 
-scripts/setup.sh release deciban
+scripts/setup.sh release deciban deciban_plugins
 
 deciban=build/release/bin/deciban
 models=datasets/demo
-printf '\nTwelve short texts (datasets/demo/texts) under two byte-level models of 2.1 M parameters, beside xz and zstd:\n\n'
-"$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -c "$models/texts" -o demo-run
+printf '\nTwelve short texts (datasets/demo/texts) under four byte-level models of 2.1 M parameters that read the same\nbytes in training: two RWKVs, a GPT-NeoX and a Llama. The transformers see 1024 bytes at most, so all four are\nfirst given equal windows; then each does its best. Beside them xz and zstd:\n\n'
+"$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -m "$models/gptneox" -m "$models/llama" \
+  -c "$models/texts" -o demo-run
 
 printf '\nWhat to try next'
 [ "$started_in" = "$root" ] || printf ' (in %s)' "$root"
@@ -19,5 +20,6 @@ cat <<END:
 
   $deciban eval -m $models/rwkv7/model.pth -c README.md -o runs/readme    # any text file, folder or JSONL
   $deciban eval -m YOUR-RWKV.pth -c $models/texts -o runs/mine            # any RWKV-4 to RWKV-7 checkpoint
+  $deciban eval -m HF-DIR-OR-GGUF -c $models/texts -o runs/transformer    # GPT-2, Pythia, OPT, BLOOM, Llama, Qwen
   $deciban info $models/rwkv7/model.pth                                   # what a checkpoint is
 END:

@@ -21,8 +21,9 @@
 
 namespace deciban {
 
-// How elements lie in the file.  The q formats are ggml's blocks of 32 (quantised along the last dimension).
-// `generated` lies nowhere: values are computed from a seed when they are read (one block of any size).
+// How elements lie in the file.  The q formats are ggml's blocks of 32, those in k of 256 (quantised along
+// the last dimension). `generated` lies nowhere: values are computed from a seed when they are read (one
+// block of any size).
 enum class Encoding {
   f64,
   f32,
@@ -39,6 +40,8 @@ enum class Encoding {
   q5_0,
   q5_1,
   q8_0,
+  q4_k,
+  q6_k,
   generated
 };
 
@@ -67,6 +70,8 @@ class DECIBAN_API StoredTensor {
   std::vector<float> read_all() const;
   // A view with the last two dimensions swapped; no data moves.
   StoredTensor transposed() const;
+  // A view whose dimension i is this one's order[i]; no data moves.
+  StoredTensor permuted(const std::vector<std::size_t>& order) const;
   // A view without the dimensions of extent 1.
   StoredTensor squeezed() const;
   // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a
@@ -107,6 +112,9 @@ class DECIBAN_API Checkpoint {
       metadata;        // safetensors __metadata__, GGUF key-values (scalars and strings as text)
   std::string config;  // text of the config.json beside the weights, or empty
   std::vector<std::string> vocabulary;  // GGUF's tokenizer.ggml.tokens, as stored; else empty
+  std::vector<std::string> merges;      // GGUF's tokenizer.ggml.merges
+  std::vector<float> token_scores;      // GGUF's tokenizer.ggml.scores
+  std::vector<int> token_types;         // GGUF's tokenizer.ggml.token_type
 
   const StoredTensor* find(std::string_view name) const;  // null if there is none
   const StoredTensor& at(std::string_view name) const;    // throws, naming the tensor and the file

@@ -17,11 +17,12 @@ struct Layout {
 };
 
 // In the order of Encoding.
-constexpr Layout kLayouts[] = {
-    {"f64", 1, 8},    {"f32", 1, 4},    {"f16", 1, 2},    {"bf16", 1, 2},
-    {"i64", 1, 8},    {"i32", 1, 4},    {"i16", 1, 2},    {"i8", 1, 1},
-    {"u8", 1, 1},     {"bool", 1, 1},   {"q4_0", 32, 18}, {"q4_1", 32, 20},
-    {"q5_0", 32, 22}, {"q5_1", 32, 24}, {"q8_0", 32, 34}, {"generated", SIZE_MAX, 8}};
+constexpr Layout kLayouts[] = {{"f64", 1, 8},      {"f32", 1, 4},      {"f16", 1, 2},
+                               {"bf16", 1, 2},     {"i64", 1, 8},      {"i32", 1, 4},
+                               {"i16", 1, 2},      {"i8", 1, 1},       {"u8", 1, 1},
+                               {"bool", 1, 1},     {"q4_0", 32, 18},   {"q4_1", 32, 20},
+                               {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q8_0", 32, 34},
+                               {"q4_k", 256, 144}, {"q6_k", 256, 210}, {"generated", SIZE_MAX, 8}};
 static_assert(std::size(kLayouts) == static_cast<std::size_t>(Encoding::generated) + 1);
 
 const Layout& layout(Encoding encoding) { return kLayouts[static_cast<std::size_t>(encoding)]; }
@@ -121,7 +122,7 @@ struct Generated {
   std::uint64_t seed;
 };
 
-constexpr std::size_t kBlock = 32;
+constexpr std::size_t kBlock = 32, kLargestBlock = 256;
 
 // ggml's blocks: element j (0…15) is the low nibble of byte j, j + 16 the high one; bit e of `high` is
 // element e's fifth bit.
@@ -155,18 +156,68 @@ void dequantise_block(Encoding encoding, const std::byte* block, float* out) {
   }
 }
 
+// Eight scales and eight minima of 6 bits in 12 bytes.
+struct ScaleAndMinimum {
+  float scale, minimum;
+};
+ScaleAndMinimum k_scale(const std::byte* packed, std::size_t j) {
+  const auto at = [&](std::size_t i) { return static_cast<int>(packed[i]); };
+  if (j < 4) return {static_cast<float>(at(j) & 63), static_cast<float>(at(j + 4) & 63)};
+  return {static_cast<float>((at(j + 4) & 15) | (at(j - 4) >> 6 << 4)),
+          static_cast<float>((at(j + 4) >> 4) | (at(j) >> 6 << 4))};
+}
+
+// 256 elements: d, dmin, the scales, then 128 bytes of nibbles; 64 elements share 32 bytes, low nibbles
+// first.
+void dequantise_q4_k(const std::byte* block, float* out) {
+  const float d = half_bits_to_float(load<std::uint16_t>(block));
+  const float least = half_bits_to_float(load<std::uint16_t>(block + 2));
+  const std::byte* nibbles = block + 16;
+  for (std::size_t j = 0; j < 8; ++j) {
+    const auto [scale, minimum] = k_scale(block + 4, j);
+    for (std::size_t i = 0; i < 32; ++i) {
+      const int byte = static_cast<int>(nibbles[j / 2 * 32 + i]);
+      *out++ = d * scale * static_cast<float>(j % 2 == 0 ? byte & 15 : byte >> 4) - least * minimum;
+    }
+  }
+}
+
+// 256 elements: low four bits, high two bits, 16 scales of i8, d.  Quarter q of each 128 takes nibble q / 2
+// of bytes q % 2 * 32 on, and bits 2 q of the high bytes.
+void dequantise_q6_k(const std::byte* block, float* out) {
+  const float d = half_bits_to_float(load<std::uint16_t>(block + 208));
+  for (std::size_t half = 0; half < 2; ++half) {
+    const std::byte *low = block + half * 64, *high = block + 128 + half * 32,
+                    *scales = block + 192 + half * 8;
+    for (std::size_t q = 0; q < 4; ++q) {
+      for (std::size_t i = 0; i < 32; ++i) {
+        const int nibble = static_cast<int>(low[q % 2 * 32 + i]) >> (q / 2 * 4) & 15;
+        const int value = (nibble | (static_cast<int>(high[i]) >> (2 * q) & 3) << 4) - 32;
+        const auto scale = load<std::int8_t>(scales + 2 * q + i / 16);
+        *out++ = d * static_cast<float>(scale) * static_cast<float>(value);
+      }
+    }
+  }
+}
+
+void dequantise_any(Encoding encoding, const std::byte* block, float* out) {
+  if (encoding == Encoding::q4_k) return dequantise_q4_k(block, out);
+  if (encoding == Encoding::q6_k) return dequantise_q6_k(block, out);
+  dequantise_block(encoding, block, out);
+}
+
 void dequantise_run(Encoding encoding, const std::byte* data, std::size_t first, std::size_t count,
                     float* out) {
-  const std::size_t bytes = layout(encoding).bytes;
+  const auto [name, size, bytes] = layout(encoding);
   while (count > 0) {
-    const std::byte* block = data + first / kBlock * bytes;
-    const std::size_t skip = first % kBlock;
-    const std::size_t taken = std::min(count, kBlock - skip);
-    if (taken == kBlock) {
-      dequantise_block(encoding, block, out);
+    const std::byte* block = data + first / size * bytes;
+    const std::size_t skip = first % size;
+    const std::size_t taken = std::min(count, size - skip);
+    if (taken == size) {
+      dequantise_any(encoding, block, out);
     } else {
-      float whole[kBlock];
-      dequantise_block(encoding, block, whole);
+      float whole[kLargestBlock];
+      dequantise_any(encoding, block, whole);
       std::copy_n(whole + skip, taken, out);
     }
     first += taken;

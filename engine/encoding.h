@@ -8,7 +8,7 @@
 
 namespace deciban {
 
-// Elements [first, first + count) of the array at `data` (for quantised encodings: whole blocks of 32) to
+// Elements [first, first + count) of the array at `data` (for quantised encodings: whole blocks) to
 // out.
 void convert_run(Encoding encoding, const std::byte* data, std::size_t first, std::size_t count, float* out);
 

@@ -47,6 +47,10 @@ std::optional<Encoding> encoding_of(std::uint32_t type) {
       return Encoding::q5_1;
     case 8:
       return Encoding::q8_0;
+    case 12:
+      return Encoding::q4_k;
+    case 14:
+      return Encoding::q6_k;
     case 30:
       return Encoding::bf16;
     default:
@@ -63,12 +67,8 @@ std::string_view foreign_type(std::uint32_t type) {
       return "Q2_K";
     case 11:
       return "Q3_K";
-    case 12:
-      return "Q4_K";
     case 13:
       return "Q5_K";
-    case 14:
-      return "Q6_K";
     default:
       return "unknown";
   }
@@ -192,14 +192,40 @@ class GgufFile {
     }
   }
 
-  void read_tokens() {
-    const auto type = cursor_.get<std::uint32_t>(kTokens);
-    const auto count = cursor_.get<std::uint64_t>(kTokens);
-    if (type != kString || count > kMostTokens || count > cursor_.left() / sizeof(std::uint64_t)) {
-      file_.fail(fmt::format("{}: {} values of type {} are no vocabulary", kTokens, count, type));
+  // Count and checks of an array of the tokenizer's.
+  std::uint64_t list_of(std::string_view key, std::uint32_t wanted, std::size_t least_bytes) {
+    const auto type = cursor_.get<std::uint32_t>(key);
+    const auto count = cursor_.get<std::uint64_t>(key);
+    if (type != wanted || count > kMostTokens || count > cursor_.left() / least_bytes) {
+      file_.fail(fmt::format("{}: {} values of type {} are no vocabulary", key, count, type));
     }
-    result_.vocabulary.reserve(count);
-    for (std::uint64_t i = 0; i < count; ++i) result_.vocabulary.emplace_back(string(kTokens));
+    return count;
+  }
+  void read_texts(std::string_view key, std::vector<std::string>& texts) {
+    const std::uint64_t count = list_of(key, kString, sizeof(std::uint64_t));
+    texts.reserve(count);
+    for (std::uint64_t i = 0; i < count; ++i) texts.emplace_back(string(key));
+  }
+  template <class T, class Out>
+  void read_numbers(std::string_view key, std::uint32_t type, std::vector<Out>& numbers) {
+    const std::uint64_t count = list_of(key, type, sizeof(T));
+    numbers.reserve(count);
+    for (std::uint64_t i = 0; i < count; ++i) numbers.push_back(static_cast<Out>(cursor_.get<T>(key)));
+  }
+  // False for an array that nobody needs.
+  bool read_list(std::string_view key) {
+    if (key == kTokens && result_.vocabulary.empty()) {
+      read_texts(key, result_.vocabulary);
+    } else if (key == "tokenizer.ggml.merges" && result_.merges.empty()) {
+      read_texts(key, result_.merges);
+    } else if (key == "tokenizer.ggml.scores" && result_.token_scores.empty()) {
+      read_numbers<float>(key, kF32, result_.token_scores);
+    } else if (key == "tokenizer.ggml.token_type" && result_.token_types.empty()) {
+      read_numbers<std::int32_t>(key, kI32, result_.token_types);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   void read_pair() {
@@ -210,11 +236,7 @@ class GgufFile {
     }
     const auto type = cursor_.get<std::uint32_t>("metadata type");
     if (type == kArray) {
-      if (key == kTokens && result_.vocabulary.empty()) {
-        read_tokens();
-      } else {
-        skip_array(key, 0);
-      }
+      if (!read_list(key)) skip_array(key, 0);
     } else if (!result_.metadata.emplace(key, scalar(type, key)).second) {
       file_.fail(fmt::format("metadata {} is given twice", in_quotes(key)));
     }
@@ -233,7 +255,7 @@ class GgufFile {
     if (!encoding) {
       file_.fail(fmt::format(
           "tensor {} has type {} ({}), which is not read; known: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, "
-          "Q8_0",
+          "Q8_0, Q4_K, Q6_K",
           in_quotes(tensor.name), type, foreign_type(type)));
     }
     tensor.encoding = *encoding;

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <span>
 #include <stdexcept>
 
 #include "engine/checkpoint.h"
@@ -97,6 +100,39 @@ constexpr Foreign kForeign[] = {
     {"https:", open_http, check_http},
 };
 
+// What the transformer plugin reads, by config.json's model_type and by GGUF's general.architecture
+// (plugins/transformer/config.cc, gguf_shape.cc).
+constexpr std::string_view kModelTypes[] = {"gpt2",  "gpt_neox", "opt",   "bloom",
+                                            "llama", "mistral",  "qwen2", "qwen3"};
+constexpr std::string_view kArchitectures[] = {"llama", "qwen2", "qwen3", "gpt2", "gptneox"};
+
+bool is_one_of(std::span<const std::string_view> words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+bool is_transformer(const Checkpoint& checkpoint) {
+  if (checkpoint.format == "gguf") {
+    const auto architecture = checkpoint.metadata.find("general.architecture");
+    return architecture != checkpoint.metadata.end() && is_one_of(kArchitectures, architecture->second);
+  }
+  if (checkpoint.format != "safetensors") return false;
+  const auto config = nlohmann::json::parse(checkpoint.config, nullptr, false);
+  const auto type = config.is_object() ? config.find("model_type") : config.end();
+  return config.is_object() && type != config.end() && type->is_string() &&
+         is_one_of(kModelTypes, type->get_ref<const std::string&>());
+}
+
+// What is no RWKV but a known transformer goes to the plugin, as if it had been named so.
+std::string routed(const std::string& spec) {
+  if (spec.starts_with(kRandom) ? std::string_view(spec).substr(kRandom.size()).starts_with("rwkv")
+                                : !is_transformer(Checkpoint::open(spec))) {
+    return {};
+  }
+  std::string words = "transformer,model=";
+  for (const char c : spec) words += c == ',' ? std::string("\\,") : std::string(1, c);
+  return words;
+}
+
 const Foreign* foreign(const std::string& spec) {
   for (const Foreign& kind : kForeign) {
     if (spec.starts_with(kind.prefix)) return &kind;
@@ -108,6 +144,7 @@ const Foreign* foreign(const std::string& spec) {
 
 std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options) {
   if (const Foreign* kind = foreign(spec)) return kind->open(spec.substr(kind->prefix.size()), spec, options);
+  if (const std::string words = routed(spec); !words.empty()) return open_plugin(words, spec, options);
   auto backends = open_backends(options.device, options.format, options.deterministic);
   Prepared p = prepare(spec, options);
   return load_rwkv(p.weights, std::move(p.tokenizer), std::move(backends), p.mode, options,
@@ -118,6 +155,7 @@ void check_model(const std::string& spec, const ModelOptions& options) {
   if (const Foreign* kind = foreign(spec)) {
     return kind->check(spec.substr(kind->prefix.size()), spec, options);
   }
+  if (const std::string words = routed(spec); !words.empty()) return check_plugin(words, spec, options);
   const auto backends = open_backends(options.device, options.format, options.deterministic);
   const Prepared p = prepare(spec, options);
   for (const auto& backend : backends) check_rwkv(p.weights, *backend, p.mode);

@@ -46,8 +46,12 @@ struct Item {
 // What workers share: the source and the sink, each used by one thread at a time.
 class Exchange {
  public:
-  Exchange(SequenceSource& source, ScoreSink& sink, std::size_t vocabulary)
-      : source_(source), sink_(sink), vocabulary_(vocabulary), wants_rows_(sink.wants_rows()) {}
+  Exchange(SequenceSource& source, ScoreSink& sink, const PackOptions& options)
+      : source_(source),
+        sink_(sink),
+        vocabulary_(options.vocabulary),
+        most_tokens_(options.most_tokens),
+        wants_rows_(sink.wants_rows()) {}
 
   // Gives the next sequence that has something to compute; refuses bad ones and answers empty ones on the
   // way. False at the end or when stopped.  A family (sequences that share a prefix with the one before)
@@ -119,6 +123,10 @@ class Exchange {
   }
   std::string problem_of(const Sequence& s) const {
     if (s.first == 0) return "a sequence asks for a score of its first token, which has no context";
+    if (s.tokens.size() > most_tokens_) {
+      return fmt::format("a sequence of {} tokens is longer than the {} that the model has positions for",
+                         s.tokens.size(), most_tokens_);
+    }
     for (std::size_t i = 0; i < s.tokens.size(); ++i) {
       if (s.tokens[i] < 0 || static_cast<std::size_t>(s.tokens[i]) >= vocabulary_) {
         return fmt::format("token {} at position {} lies outside the model's vocabulary of {}", s.tokens[i],
@@ -130,7 +138,7 @@ class Exchange {
 
   SequenceSource& source_;
   ScoreSink& sink_;
-  const std::size_t vocabulary_;
+  const std::size_t vocabulary_, most_tokens_;
   const bool wants_rows_;
   std::mutex source_mutex_, sink_mutex_;
   Sequence pending_;
@@ -392,7 +400,7 @@ ChunkFailed::~ChunkFailed() = default;
 
 void score_packed(SequenceSource& next, ScoreSink& done, const PackOptions& options,
                   const std::function<std::unique_ptr<ChunkRunner>(std::size_t worker)>& open) {
-  Exchange exchange(next, done, options.vocabulary);
+  Exchange exchange(next, done, options);
   const auto work = [&](std::size_t worker) {
     try {
       const std::unique_ptr<ChunkRunner> runner = open(worker);

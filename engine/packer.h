@@ -48,6 +48,7 @@ struct PackOptions {
   // have to read, so that recurrences run side by side and the sequences end together.
   bool spread = false;
   std::size_t most_sequences = SIZE_MAX;  // that a worker has in work where rows are spread, if it has slots
+  std::size_t most_tokens = SIZE_MAX;     // that a sequence may have; longer ones fail
 };
 
 // Scores all sequences of `next` into `done`.  `open(worker)` makes each worker's runner, on the worker's own

@@ -103,8 +103,8 @@ TEST(GgufFile, RefusesBrokenTensors) {
   odd.encoding = Encoding::i8;  // written as type 99
   refused(gguf_file({}, {odd}), "type 99 (unknown)");
   std::string k_quant = gguf_file({}, {odd});
-  k_quant.replace(k_quant.find(packed<std::uint32_t>({99})), 4, packed<std::uint32_t>({12}));
-  refused(k_quant, "type 12 (Q4_K)");
+  k_quant.replace(k_quant.find(packed<std::uint32_t>({99})), 4, packed<std::uint32_t>({13}));
+  refused(k_quant, "type 13 (Q5_K)");
   refused(gguf_file({}, {f32_tensor("a", {1, 1, 1, 1, 1}, {1})}), "5 dimensions");
   refused(gguf_file({}, {{"a", {33}, std::string(100, 'x'), Encoding::q4_0}}), "multiple of 32");
   refused(gguf_file({}, {{"a", {std::size_t{1} << 62, 4}, "", Encoding::f32}}), "impossibly large");

@@ -1,15 +1,16 @@
 // Times llama.cpp on the work of scoring: logits of all positions, log-softmax and gather in f32; and
 // decoding.
 //
-//   llama_score MODEL.gguf TOKENS.txt --threads N [--chunk TOKENS] [--sequences N]
+//   llama_score MODEL.gguf TOKENS.txt --threads N [--chunk TOKENS] [--sequences N] [--context N]
 //
-// TOKENS.txt holds token ids.  --chunk is how many tokens one llama_decode takes (their logits are read
-// before the next; llama.cpp computes them as one ubatch).  Commands come on stdin, each is answered by one
-// line of JSON:
+// TOKENS.txt holds token ids.  --context bounds the cache of a transformer (all sequences together).  --chunk
+// is how many tokens one llama_decode takes (their logits are read before the next; llama.cpp computes them
+// as one ubatch).  Commands come on stdin, each is answered by one line of JSON:
 //   score T       reads the first T tokens from a fresh state, sums log p(token 1…T-1)
 //   logits T      the same without the log-softmax
 //   decode N B    N steps of B sequences in lockstep, one token each
 //   memory        peak resident set of the process
+#include <llama.h>
 #include <omp.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -25,8 +26,6 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <llama.h>
 
 namespace {
 
@@ -53,7 +52,7 @@ __attribute__((optimize("O3,fast-math"))) float log_probability(const float* log
 
 class Peer {
  public:
-  Peer(const char* path, const char* token_path, int threads, int chunk, int sequences)
+  Peer(const char* path, const char* token_path, int threads, int chunk, int sequences, int context)
       : threads_(threads), chunk_(chunk) {
     std::ifstream in(token_path);
     for (int id; in >> id;) tokens_.push_back(id);
@@ -69,7 +68,7 @@ class Peer {
     model_ = llama_model_load_from_file(path, model_params);
     if (model_ == nullptr) throw std::runtime_error(std::string(path) + " was not loaded");
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = 1 << 20;
+    params.n_ctx = static_cast<uint32_t>(context);
     params.n_batch = params.n_ubatch = static_cast<uint32_t>(std::max(chunk, sequences));
     params.n_seq_max = static_cast<uint32_t>(sequences);
     params.n_threads = params.n_threads_batch = threads;
@@ -155,7 +154,7 @@ int main(int argc, char** argv) try {
   const int threads = option(argc, argv, "--threads", 1);
   omp_set_num_threads(threads);
   Peer peer(argv[1], argv[2], threads, option(argc, argv, "--chunk", 512),
-            option(argc, argv, "--sequences", 1));
+            option(argc, argv, "--sequences", 1), option(argc, argv, "--context", 1 << 20));
   std::puts("{\"ready\": true}");
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
