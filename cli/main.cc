@@ -84,7 +84,7 @@ std::string task_words() {
   std::string words;
   for (const TaskEntry& task : task_table())
     words += fmt::format("{}{}: {}", words.empty() ? "" : "; ", task.name, task.what);
-  return words;
+  return words + "; or standard tasks: arc_easy, mmlu, rwkv-paper … (deciban info tasks lists them)";
 }
 
 void add_eval(CLI::App* app, EvalOptions& options) {
@@ -96,7 +96,10 @@ void add_eval(CLI::App* app, EvalOptions& options) {
                   "JSON list of texts, JSON Lines, folder of texts, or a text")
       ->type_name("CORPUS…")
       ->group("what");
-  app->add_option("-t,--task", options.tasks, task_words())->delimiter(',')->type_name("TASK")->group("what");
+  app->add_option("-t,--task", options.tasks, task_words())
+      ->delimiter(',')
+      ->type_name("TASK,…")
+      ->group("what");
   app->add_option("-o,--output", options.output,
                   "directory of the records; a run that is there is gone on with (default runs/DATE-MODEL)")
       ->type_name("DIR")
@@ -104,6 +107,21 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--label", options.labels, "name of each model in table and records")
       ->type_name("NAME…")
       ->group("what");
+  app->add_option("--shots", options.shots, "examples before each question")->type_name("K")->group("tasks");
+  app->add_option(
+         "--task-mode", options.task_mode,
+         "lm-eval[:N]: as lm-evaluation-harness, requests of at most N tokens; paper: as its version "
+         "0.3 in the RWKV papers; rnn: nothing cut off")
+      ->type_name("MODE")
+      ->group("tasks");
+  app->add_option("--tasks-data", options.tasks_data,
+                  "folder of the tasks' rows; default $DECIBAN_TASKS_DATA, else "
+                  "$XDG_DATA_HOME/deciban/tasks")
+      ->type_name("DIR")
+      ->group("tasks");
+  app->add_option("--tasks-dir", options.tasks_dir, "folder of task files of your own (docs/tasks.md)")
+      ->type_name("DIR")
+      ->group("tasks");
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
   app->add_option("--batch", options.batch, "tokens computed together: auto or a number")
       ->type_name("TOKENS")
@@ -139,7 +157,10 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--shard", options.shard, "the I-th of N parts; auto asks Slurm, OpenMPI and PMI; off")
       ->type_name("I/N")
       ->group("how");
-  app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
+  app->add_option("--seed", options.seed,
+                  "of all that is drawn at random; default 1, for tasks 1234 (mode paper: 42)")
+      ->type_name("N")
+      ->group("how");
   app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
       ->group("how");
   app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz and zstd")
@@ -301,19 +322,23 @@ int run_command(int argc, char** argv) {
   };
   const std::vector<std::string> typed(argv, argv + argc);
 
-  Command& eval_command =
-      add("eval", "score texts with models: bits per byte of each", "-m MODEL… -c CORPUS… [OPTION…]",
-          {"deciban eval -m rwkv7-0.1b.pth -c arxiv_cs.json -o runs/cs",
-           "deciban eval -m new.pth -m old.pth -c texts/ --format md --export result.md",
-           "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json"});
+  Command& eval_command = add("eval", "score texts with models, or questions of standard tasks",
+                              "-m MODEL… -c CORPUS…|-t TASK,… [OPTION…]",
+                              {"deciban eval -m rwkv7-0.1b.pth -c arxiv_cs.json -o runs/cs",
+                               "deciban eval -m new.pth -m old.pth -c texts/ --format md --export result.md",
+                               "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json",
+                               "deciban eval -m rwkv7-0.1b.pth -t rwkv-paper --export results/",
+                               "deciban eval -m rwkv7-0.1b.pth -t mmlu --shots 5 --limit 20"});
   add_eval(eval_command.app, arguments.eval);
   eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
-          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info runs/cs/scores.bin | head -n 1"});
+          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info tasks",
+           "deciban info runs/cs/scores.bin | head -n 1"});
   info_command.app
-      ->add_option("subject", arguments.subjects, "a model, a directory of records, or a file of either")
+      ->add_option("subject", arguments.subjects,
+                   "a model, a directory of records, a file of either, or 'tasks'")
       ->type_name("SUBJECT…")
       ->group("what");
   add_model_options(info_command.app, arguments.info_model.device, arguments.info_model.format,
