@@ -178,7 +178,9 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
     sources += fmt::format("{}{}: {}", sources.empty() ? "" : "; ", source.shape, source.what);
   app->add_option("source", options.source, sources)->type_name("SOURCE")->group("what");
   word("-o,--output", options.output,
-       "where to put it; beside it FILE's manifest and, while it runs, FILE.part", "FILE", "what");
+       "where to put it; beside it FILE's manifest and, while it runs, FILE.part; of tasks: the folder of "
+       "their data",
+       "FILE", "what");
   word("--from-manifest", options.manifest, "make the corpus of this manifest again", "FILE", "what");
   app->add_flag("--publish", options.publish,
                 "also write the edition that may be passed on: texts under open licences, of others ids, "
@@ -216,6 +218,10 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
   word("--file", options.file, "instead of rows this file of the data set", "PATH", "hub");
   word("--revision", options.revision, "branch, tag or commit of --file", "NAME", "hub");
   word("--sha256", options.digest, "that --file must have", "HEX", "hub");
+  app->add_flag("--examples", options.examples,
+                "also the rows that few-shot examples are drawn from; they are many")
+      ->group("tasks");
+  word("--tasks-dir", options.tasks_dir, "folder of task files of your own (docs/tasks.md)", "DIR", "tasks");
   word("--contact", options.contact,
        "your e-mail address or page, for the servers' operators; or set DECIBAN_CONTACT", "ADDRESS",
        "network");
@@ -353,7 +359,8 @@ int run_command(int argc, char** argv) {
           {"deciban fetch arxiv --category cs.CL,math --from 2026-10 -n 200 \\",
            "              --contact you@example.org -o papers.jsonl",
            "deciban fetch --from-manifest papers.manifest.json -o again.jsonl",
-           "deciban fetch hub:Jellyfish042/UncheatableEval-2026-07", "deciban fetch vocab:world"});
+           "deciban fetch hub:Jellyfish042/UncheatableEval-2026-07", "deciban fetch vocab:world",
+           "deciban fetch tasks:arc_easy,piqa,lambada_openai"});
   add_fetch(fetch_command.app, arguments.fetch);
   fetch_command.run = [&](const Console& console) { return fetch(arguments.fetch, console); };
 

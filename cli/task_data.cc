@@ -87,15 +87,16 @@ std::vector<TaskRows> find_rows(std::span<const TaskSpec* const> tasks, const st
     add_once(words, name.starts_with("mmlu_") && missing.size() > 20 ? "mmlu" : name);
   const TaskSpec& first = **std::find_if(tasks.begin(), tasks.end(),
                                          [&](const TaskSpec* task) { return task->name == missing.front(); });
-  throw std::runtime_error(
-      fmt::format("{} {} no data in {} ({} should be {}/{}.jsonl{}). Fetch it with: deciban fetch tasks:{}{}",
-                  missing.size() == 1 ? missing.front() : fmt::format("{} tasks", missing.size()),
-                  missing.size() == 1 ? "has" : "have", folder.string(),
-                  missing.size() == 1 ? "it" : "the first", first.data.folder, first.data.test,
-                  with_examples && !first.data.shots.empty()
-                      ? fmt::format(", and {}.jsonl for examples", first.data.shots)
-                      : "",
-                  fmt::join(words, ","), folder_word.empty() ? "" : " -o " + folder_word));
+  throw std::runtime_error(fmt::format(
+      "{} {} no data in {} ({} should be {}/{}.jsonl{}). Fetch it with: deciban fetch tasks:{}{}{}",
+      missing.size() == 1 ? missing.front() : fmt::format("{} tasks", missing.size()),
+      missing.size() == 1 ? "has" : "have", folder.string(), missing.size() == 1 ? "it" : "the first",
+      first.data.folder, first.data.test,
+      with_examples && !first.data.shots.empty()
+          ? fmt::format(", and {}.jsonl for examples", first.data.shots)
+          : "",
+      fmt::join(words, ","), with_examples ? " --examples" : "",
+      folder_word.empty() ? "" : " -o " + folder_word));
 }
 
 }  // namespace deciban

@@ -142,8 +142,7 @@ std::string sample_line(const TemplateTask& task, const Corpus& corpus, std::siz
   const json shown = shown_row(task, row);
   const std::string target = target_of(task, question);
   json line = {{"doc_id", document}, {"doc", shown}, {"target", target}};
-  json &arguments = line["arguments"] = json::object(), &answers = line["resps"] = json::array();
-  json filtered = json::array();
+  json arguments = json::object(), answers = json::array(), filtered = json::array();
   for (std::size_t i = 0; i < queries.size(); ++i) {
     json& own = arguments[fmt::format("gen_args_{}", i)];
     const std::string logprob = python::repr(record.queries[i].logprob);
@@ -158,6 +157,8 @@ std::string sample_line(const TemplateTask& task, const Corpus& corpus, std::siz
       filtered.push_back(answer);
     }
   }
+  line["arguments"] = std::move(arguments);
+  line["resps"] = std::move(answers);
   line["filtered_resps"] = std::move(filtered);
   line["filter"] = "none";
   line["metrics"] = task.rules().metrics;
