@@ -25,6 +25,7 @@ struct EvalOptions {
   // Of the standard tasks (docs/tasks.md).
   std::string task_mode = "lm-eval", tasks_dir, tasks_data;
   std::size_t shots = 0;
+  bool no_sharing = false;
   bool token_scores = false, dry_run = false, no_compressors = false, deterministic = false;
 };
 

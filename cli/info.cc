@@ -209,7 +209,10 @@ void show_tasks(const Console& console) {
                           {"", ""},
                           {"", ""}});
   }
+  // People see families by their groups.
+  const bool whole = console.one_table_only();
   for (const TaskSpec& task : catalogue.tasks) {
+    if (!whole && !task.family.empty()) continue;
     table.rows.push_back({{task.name, ""},
                           {task.what, ""},
                           number(task.documents),
@@ -220,7 +223,8 @@ void show_tasks(const Console& console) {
                           {task.rules.version, ""}});
   }
   table.notes.push_back(
-      "deciban fetch tasks:NAME,… brings their data; --format csv shows their sources, too");
+      "deciban fetch tasks:NAME,… brings their data; --format csv shows their sources, and the tasks of mmlu "
+      "and pile one by one");
   constexpr std::string_view kLeast[] = {"metrics", "licence", "what"};
   console.show(std::move(table), kLeast);
 }

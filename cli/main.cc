@@ -122,6 +122,9 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--tasks-dir", options.tasks_dir, "folder of task files of your own (docs/tasks.md)")
       ->type_name("DIR")
       ->group("tasks");
+  app->add_flag("--no-sharing", options.no_sharing,
+                "read what requests begin with in common again for each: slower, the same results")
+      ->group("tasks");
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
   app->add_option("--batch", options.batch, "tokens computed together: auto or a number")
       ->type_name("TOKENS")

@@ -48,6 +48,7 @@ class TaskEvaluation {
         catalogue_(task_catalogue(options.tasks_dir)) {
     run_options_.start = StartPolicy::parse(options.start);
     run_options_.limit = Limit::parse(options.limit);
+    run_options_.share = !options.no_sharing;
     read_mode();
     run_options_.seed = options.seed.value_or(harness_seed(mode_));
     if (!options.corpora.empty())

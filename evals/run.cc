@@ -173,6 +173,7 @@ class Feed : public SequenceSource, public ScoreSink {
     }
     out = current_->document.sequence(next_of_current_);
     if (options_.windowing.is_request()) share_with_last(out);
+    if (!options_.share) out.shared = 0;
     const double mark = time_.enter(out.tokens.size());
     flights_.emplace(next_index_++, InFlight{current_, next_of_current_++, out.tokens.size(), mark});
     return true;

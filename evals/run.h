@@ -29,6 +29,7 @@ struct RunOptions {
   Limit limit;
   Shard shard;
   std::uint64_t seed = 1;
+  bool share = true;                         // tell models which sequences begin alike
   std::string label;                         // the model's name in records; empty: ModelInfo::name
   TokenScoreWriter* token_scores = nullptr;  // also keep per-token columns there
   const std::atomic<bool>* stop = nullptr;   // once true, no further sequence is begun

@@ -339,6 +339,7 @@ void add_task_file(TaskCatalogue& catalogue, const std::string& file, std::strin
   if (!object.is_object()) throw std::invalid_argument(fmt::format("{}: must be a JSON object", file));
   const auto add = [&](const json& task) {
     TaskSpec spec = task_of(task, file);
+    if (object.contains("each")) spec.family = object.value("name", "");
     if (catalogue.find(spec.name) || catalogue.find_group(spec.name))
       throw std::invalid_argument(fmt::format("{}: the name {} is taken", file, spec.name));
     catalogue.tasks.push_back(std::move(spec));

@@ -62,6 +62,7 @@ struct TaskData {
 
 struct TaskSpec {
   std::string name, what, licence, source;
+  std::string family;  // the name with its $parameter, of tasks that one file describes; else empty
   std::size_t documents = 0;  // in the split `test`, as published; 0: not known
   TaskData data;
   TaskRules rules, paper_rules;
