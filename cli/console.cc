@@ -91,29 +91,35 @@ bool Console::one_table_only() const {
   return !options_.export_file.empty() || (format_ != TableFormat::table && format_ != TableFormat::markdown);
 }
 
-void Console::show(Table table, std::span<const std::string_view> least_important) const {
-  const auto render = [&](TableFormat format) {
-    std::ostringstream text;
-    if (format == TableFormat::table) {
-      Table fitted = table;
-      const std::size_t width = terminal_width(STDOUT_FILENO);
-      leave_out_columns(fitted, width, least_important);
-      fitted.notes.clear();
-      for (const std::string& note : table.notes) {
-        for (std::string& line : wrap(note, width, kGap)) fitted.notes.push_back(std::move(line));
-      }
-      print(text, fitted, format, width);
-    } else {
-      print(text, table, format);
-    }
+std::string Console::render(const Table& table, TableFormat format,
+                            std::span<const std::string_view> least_important) const {
+  std::ostringstream text;
+  if (format != TableFormat::table) {
+    print(text, table, format);
     return text.str();
-  };
-  std::cout << render(format_) << std::flush;
+  }
+  Table fitted = table;
+  const std::size_t width = terminal_width(STDOUT_FILENO);
+  leave_out_columns(fitted, width, least_important);
+  fitted.notes.clear();
+  for (const std::string& note : table.notes) {
+    for (std::string& line : wrap(note, width, kGap)) fitted.notes.push_back(std::move(line));
+  }
+  print(text, fitted, format, width);
+  return text.str();
+}
+
+void Console::print_table(Table table, std::span<const std::string_view> least_important) const {
+  std::cout << render(table, format_, least_important) << std::flush;
   if (!std::cout)
     throw std::runtime_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
+}
+
+void Console::show(Table table, std::span<const std::string_view> least_important) const {
+  print_table(table, least_important);
   if (options_.export_file.empty()) return;
   std::ofstream file(options_.export_file, std::ios::binary);
-  file << render(export_format_) << std::flush;
+  file << render(table, export_format_, least_important) << std::flush;
   if (!file)
     throw std::runtime_error(
         fmt::format("{}: cannot be written: {}", options_.export_file, std::strerror(errno)));

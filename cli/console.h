@@ -46,8 +46,14 @@ class Console {
   // .jsonl, else that of --format).  On paper and terminals columns are left out, those named first in
   // `least_important` first, until the table fits.  Throws std::runtime_error if something cannot be written.
   void show(Table table, std::span<const std::string_view> least_important = {}) const;
+  // The same to stdout alone, for commands that export something else.
+  void print_table(Table table, std::span<const std::string_view> least_important = {}) const;
+  // What --export names; empty if it was not given.
+  const std::string& export_file() const { return options_.export_file; }
 
  private:
+  std::string render(const Table& table, TableFormat format,
+                     std::span<const std::string_view> least_important) const;
   void say(std::string_view prefix, std::string_view color, std::string_view text) const;
 
   const CommonOptions options_;

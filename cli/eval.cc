@@ -4,9 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,13 +12,14 @@
 
 #include "cli/dry_run.h"
 #include "cli/eval_report.h"
+#include "cli/eval_setup.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/names.h"
 #include "cli/progress.h"
 #include "cli/run_info.h"
-#include "cli/shard_environment.h"
 #include "cli/suggest.h"
+#include "cli/task_eval.h"
 #include "cli/training_cutoff.h"
 #include "evals/codec/verify.h"
 #include "evals/compression_table.h"
@@ -52,16 +50,6 @@ constexpr std::string_view kLeastImportant[] = {"state_bytes",
                                                 "window",
                                                 "compression_rate_percent"};
 
-std::size_t parse_batch(const std::string& word) {
-  if (word == "auto") return 0;
-  std::size_t tokens = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), tokens);
-  if (error != std::errc{} || end != word.data() + word.size() || tokens == 0) {
-    throw std::invalid_argument(fmt::format("--batch '{}': must be auto or a number of tokens", word));
-  }
-  return tokens;
-}
-
 // "2000:5000": the fewest and the most characters of task uncheatable.
 TaskSettings task_settings(const EvalOptions& options) {
   TaskSettings settings;
@@ -73,29 +61,6 @@ TaskSettings task_settings(const EvalOptions& options) {
     if (most.ec == std::errc{} && most.ptr == end) return settings;
   }
   throw std::invalid_argument(fmt::format("--characters '{}': must be LEAST:MOST, such as 2000:5000", word));
-}
-
-ModelOptions model_options(const EvalOptions& options) {
-  ModelOptions result;
-  result.device = options.device;
-  result.format = options.mode;
-  result.tokenizer = options.tokenizer;
-  if (options.threads < 0)
-    throw std::invalid_argument(fmt::format("--threads {}: must not be negative", options.threads));
-  result.threads = options.threads;
-  result.chunk_rows = parse_batch(options.batch);
-  result.deterministic = options.deterministic;
-  return result;
-}
-
-Shard resolve_shard(const EvalOptions& options, const Console& console) {
-  if (options.shard == "off") return {};
-  if (options.shard != "auto") return Shard::parse(options.shard);
-  const auto launched = shard_from_environment([](const char* name) { return std::getenv(name); });
-  if (!launched) return {};
-  console.note(fmt::format("shard {} because of {} (--shard off scores everything)", launched->shard.name(),
-                           launched->from));
-  return launched->shard;
 }
 
 std::vector<Corpus> read_corpora(const std::vector<std::string>& paths, const Console& console) {
@@ -117,11 +82,6 @@ std::vector<Corpus> read_corpora(const std::vector<std::string>& paths, const Co
   return corpora;
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 class Evaluation {
  public:
   Evaluation(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
@@ -129,7 +89,7 @@ class Evaluation {
       : options_(options), console_(console), source_(source), model_options_(model_options(options)) {
     run_options_.start = StartPolicy::parse(options.start);
     run_options_.limit = Limit::parse(options.limit);
-    run_options_.seed = options.seed;
+    run_options_.seed = options.seed.value_or(kSeed);
     if (options.window != "auto") window_ = Windowing::parse(options.window);
     const TaskSettings settings = task_settings(options);
     for (const std::string& name : options.tasks) {
@@ -150,17 +110,7 @@ class Evaluation {
     if (!options.by.empty() && options.by != "month")
       throw std::invalid_argument(fmt::format("--by '{}': must be month", options.by));
     if (options.cutoff != "auto" && options.cutoff != "none") cutoff_ = parse_cutoff(options.cutoff);
-    if (!options.labels.empty() && options.labels.size() != options.models.size()) {
-      throw std::invalid_argument(
-          fmt::format("{} --label for {} --model: give one for each model, in order, or none",
-                      options.labels.size(), options.models.size()));
-    }
-    if (std::set<std::string>(options.labels.begin(), options.labels.end()).size() != options.labels.size()) {
-      throw std::invalid_argument("--label: two models have the same one");
-    }
-    if (std::set<std::string>(options.models.begin(), options.models.end()).size() != options.models.size()) {
-      throw std::invalid_argument("--model: the same model is given twice");
-    }
+    check_model_words(options);
     if (options.corpora.empty()) throw std::invalid_argument("which texts? Give a corpus: -c FILE");
     if (options.models.empty() && !(options.dry_run && options.tokenizer != "auto")) {
       throw std::invalid_argument(options.dry_run ? "which tokens? Give a model (-m FILE) or --tokenizer FILE"
@@ -169,19 +119,12 @@ class Evaluation {
     labels_ = options.labels.empty() ? short_names(options.models) : options.labels;
     run_options_.shard = resolve_shard(options, console);
     info_.command = command;
-    info_.seed = options.seed;
+    info_.seed = run_options_.seed;
     info_.threads = options.threads;
-    info_.policies = {{"window", options.window},
-                      {"start", run_options_.start.name()},
-                      {"limit", run_options_.limit.name()},
-                      {"shard", run_options_.shard.name()},
-                      {"mode", options.mode},
-                      {"device", options.device},
-                      {"deterministic", options.deterministic ? "yes" : "no"},
-                      {"batch", options.batch},
-                      {"characters", options.characters},
-                      {"cutoff", options.cutoff},
-                      {"tokenizer", options.tokenizer}};
+    info_.policies = run_policies(options, run_options_);
+    info_.policies["window"] = options.window;
+    info_.policies["characters"] = options.characters;
+    info_.policies["cutoff"] = options.cutoff;
     corpora_ = read_corpora(options.corpora, console);
     for (const Corpus& corpus : corpora_) corpus_pointers_.push_back(&corpus);
   }
@@ -195,7 +138,7 @@ class Evaluation {
     }
     for (std::size_t i = 0; i < options_.models.size(); ++i) {
       const auto model = source_.open(options_.models[i], model_options_);
-      bad += count(*model, label(i, model->info()), table);
+      bad += count(*model, model_label(options_, labels_, i, model->info()), table);
     }
     table.notes.push_back(
         "nothing was scored (--dry-run); sequences and unscored bytes are those of the window");
@@ -206,7 +149,7 @@ class Evaluation {
   }
 
   int run() {
-    const std::filesystem::path output = output_directory();
+    const std::filesystem::path output = output_directory(options_, labels_.front(), run_options_.shard);
     // A mistake in the last model's name is told now, not after the others' hours.
     for (const std::string& spec : options_.models) source_.check(spec, model_options_);
     catch_interrupts();
@@ -250,23 +193,6 @@ class Evaluation {
     RunOptions counted = run_options_;
     counted.windowing = window_.value_or(own_best(model.info()));
     return count_documents(model, name, corpus_pointers_, counted, table);
-  }
-
-  std::string label(std::size_t i, const ModelInfo& info) const {
-    const bool given = !options_.labels.empty() || std::filesystem::exists(options_.models[i]);
-    return given || info.name.empty() ? labels_[i] : info.name;
-  }
-
-  std::filesystem::path output_directory() const {
-    if (!options_.output.empty()) return options_.output;
-    if (run_options_.shard.count > 1) {
-      throw std::invalid_argument(
-          "--output is needed with shards, so that all write to one directory: -o DIR");
-    }
-    std::string name = std::filesystem::path(labels_.front()).filename().string();
-    std::replace_if(
-        name.begin(), name.end(), [](char c) { return c == ':' || c == '/' || c == ' '; }, '-');
-    return std::filesystem::path("runs") / fmt::format("{}-{}", local_date(), name);
   }
 
   void score_everything(RunDirectory& directory) {
@@ -318,7 +244,7 @@ class Evaluation {
     const ModelInfo& info = model.info();
     RunOptions options = run_options_;
     options.windowing = window;
-    options.label = label(i, info);
+    options.label = model_label(options_, labels_, i, info);
     console_.detail(fmt::format("{}: {} parameters, {}, {} on {}, {} threads, tokenizer {}, window {}",
                                 options.label, info.parameters, info.family, info.format, info.device,
                                 info.threads, info.tokenizer, window.name()));
@@ -339,7 +265,7 @@ class Evaluation {
       account(summary);
       info_.models[i].peak_memory =
           std::max(info_.models[i].peak_memory, summary.progress.done > 0 ? peak_memory() : 0);
-      report(options.label, summary);
+      report_run(console_, options.label, summary);
     }
     if (!options_.verify.empty() && window.kind == Windowing::Kind::whole && !interrupted()) {
       ProgressLine progress(options.label + " (coding)", console_.shows_progress());
@@ -368,49 +294,18 @@ class Evaluation {
     keys_.insert(summary.keys.begin(), summary.keys.end());
   }
 
-  void report(const std::string& label, const RunSummary& summary) const {
-    const RunProgress& progress = summary.progress;
-    if (progress.resumed > 0) {
-      console_.note(fmt::format("{}: {} of {} documents were scored before", label, progress.resumed,
-                                progress.documents));
-    }
-    if (summary.excluded > 0) {
-      console_.note(
-          fmt::format("{}: {} documents left out, since they are none for the task (too short, or "
-                      "parts are missing)",
-                      label, summary.excluded));
-    }
-    if (summary.repeated > 0) {
-      console_.note(fmt::format("{}: {} documents repeat the text of another; they were scored once", label,
-                                summary.repeated));
-    }
-    if (summary.lossy_documents > 0) {
-      console_.warn(fmt::format(
-          "{}: its tokenizer normalises {} documents ({} bytes differ); rates count the raw bytes", label,
-          summary.lossy_documents, summary.lossy_bytes));
-    }
-    if (progress.failed > 0) {
-      console_.warn(fmt::format("{}: {} of {} documents failed; the first: {}", label, progress.failed,
-                                progress.documents, summary.first_failure));
-    }
-  }
-
-  std::filesystem::path info_file(const std::filesystem::path& output) const {
-    const std::string suffix = run_options_.shard.file_suffix();
-    return output / (suffix.empty() ? "run.json" : fmt::format("run.{}.json", suffix));
-  }
-
   void write_info(RunDirectory& directory, const std::string& status) {
     info_.status = status;
     info_.ended = status == "running" ? "" : utc_now();
-    directory.write_run_info(run_info_json(info_, read_text(info_file(directory.path()))));
+    directory.write_run_info(
+        run_info_json(info_, read_text(run_info_file(directory.path(), run_options_.shard))));
   }
 
   void show_tables(const std::filesystem::path& output) const {
     std::vector<Record> records = read_records({output});
     std::erase_if(records, [&](const Record& record) { return !keys_.contains(record.key); });
     std::vector<TableModel> rows;
-    const std::string run_json = read_text(info_file(output));
+    const std::string run_json = read_text(run_info_file(output, run_options_.shard));
     for (const ModelEntry& entry : info_.models) {
       // A sitting that had nothing left to score took no memory for it; an earlier one did.
       const std::uint64_t peak = recorded_peak_memory(run_json, entry);
@@ -428,7 +323,7 @@ class Evaluation {
     }
     std::vector<std::string> names;
     for (const Corpus& corpus : corpora_) names.push_back(corpus.name);
-    const ReportOptions report{options_.seed, cutoff_, options_.by == "month"};
+    const ReportOptions report{run_options_.seed, cutoff_, options_.by == "month"};
     for (const TaskEntry* entry : entries_) {
       Table table = task_report(*entry, records, rows, names, report);
       table.notes.insert(table.notes.begin(), summary_line());
@@ -478,6 +373,7 @@ class Evaluation {
 
 int eval(const EvalOptions& options, const std::vector<std::string>& command, const Console& console,
          const ModelSource& source) {
+  if (asks_for_tasks(options)) return eval_tasks(options, command, console, source);
   Evaluation evaluation(options, command, console, source);
   return options.dry_run ? evaluation.dry_run() : evaluation.run();
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,11 @@ struct EvalOptions {
   std::string window = "auto", start = "bos", limit = "all", shard = "auto";
   std::string characters = "2000:5000", cutoff = "auto", by, verify;
   int threads = 0;
-  std::uint64_t seed = 1;
+  std::optional<std::uint64_t> seed;  // none: 1, and for tasks what lm-evaluation-harness has
+  // Of the standard tasks (docs/tasks.md).
+  std::string task_mode = "lm-eval", tasks_dir, tasks_data;
+  std::size_t shots = 0;
+  bool no_sharing = false;
   bool token_scores = false, dry_run = false, no_compressors = false, deterministic = false;
 };
 

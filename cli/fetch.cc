@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 
 #include "cli/fetch_job.h"
 #include "cli/fetch_progress.h"
+#include "cli/fetch_tasks.h"
 #include "cli/interrupt.h"
 #include "cli/suggest.h"
 #include "cli/terminal.h"
@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using std::chrono::milliseconds;
 
 std::string counts(const std::map<std::string, std::size_t>& numbers) {
   std::string text;
@@ -56,18 +55,11 @@ bool already_there(const Job& job, const std::string& digest) {
                   job.output.string(), difference));
 }
 
-PoliteOptions options_of(const FetchOptions& options, const Source& source) {
-  const milliseconds interval =
-      options.interval ? milliseconds(static_cast<long>(*options.interval * 1000)) : source.interval;
-  if (interval.count() < 0 || interval > std::chrono::hours(1))
-    throw std::invalid_argument("--interval is in seconds, from 0 to 3600");
-  return polite_options(std::string(source.name), user_agent(options, source), interval);
-}
-
 int fetch_file(const FetchOptions& options, const Source& source, const std::string& dataset,
                const Console& console) {
   check_dataset_name(dataset);
-  PoliteClient client(options_of(options, source), Clock::system(), [] { return interrupted().load(); });
+  PoliteClient client(fetch_client_options(options, source), Clock::system(),
+                      [] { return interrupted().load(); });
   const fs::path target =
       options.output.empty() ? fs::path(options.file).filename() : fs::path(options.output);
   DownloadOptions download_options;
@@ -88,7 +80,8 @@ int run_job(const Job& job, const FetchOptions& options, const std::string& dige
     if (options.publish) publish(job.output, console);
     return kDone;
   }
-  PoliteClient client(options_of(options, *job.source), Clock::system(), [] { return interrupted().load(); });
+  PoliteClient client(fetch_client_options(options, *job.source), Clock::system(),
+                      [] { return interrupted().load(); });
   Ledger ledger(ledger_path(job.output), job.settings);
   FetchProgressLine line(console);
   client.on_delay = [&](const std::string& reason) { line.delay(reason); };
@@ -165,6 +158,7 @@ int fetch(const FetchOptions& options, const Console& console) {
   const Source& source = source_of(options.source, rest);
   check_options(options, source.name);
   if (source.name == "vocab") return fetch_vocabulary(options, rest, console);
+  if (source.name == "tasks") return fetch_tasks(options, rest, console);
   if (!options.file.empty()) {
     catch_interrupts();
     return fetch_file(options, source, rest, console);

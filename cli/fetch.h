@@ -23,6 +23,8 @@ struct FetchOptions {
   std::string contact;
   std::string manifest;
   bool publish = false;
+  bool examples = false;
+  std::string tasks_dir;
   std::string config, split, file, revision, digest, column;
   std::vector<std::string> servers;
   std::optional<double> interval;

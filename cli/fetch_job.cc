@@ -124,6 +124,8 @@ void check_options(const FetchOptions& options, std::string_view source) {
       {"--file", !options.file.empty(), {"hub"}},
       {"--revision", !options.revision.empty(), {"hub"}},
       {"--sha256", !options.digest.empty(), {"hub"}},
+      {"--examples", options.examples, {"tasks"}},
+      {"--tasks-dir", !options.tasks_dir.empty(), {"tasks"}},
       {"--publish", options.publish, {"arxiv", "wikipedia", "hub"}},
   };
   for (const Use& use : uses) {
@@ -148,6 +150,15 @@ std::string user_agent(const FetchOptions& options, const Source& source) {
   if ((!page && !mail) || contact.find_first_of(" \t\r\n()<>") != std::string::npos)
     throw std::invalid_argument(fmt::format("'{}' is neither an e-mail address nor a web page", contact));
   return fmt::format("deciban/{} ({}{})", DECIBAN_VERSION, page ? "+" : "mailto:", contact);
+}
+
+PoliteOptions fetch_client_options(const FetchOptions& options, const Source& source) {
+  const std::chrono::milliseconds interval =
+      options.interval ? std::chrono::milliseconds(static_cast<long>(*options.interval * 1000))
+                       : source.interval;
+  if (interval.count() < 0 || interval > std::chrono::hours(1))
+    throw std::invalid_argument("--interval is in seconds, from 0 to 3600");
+  return polite_options(std::string(source.name), user_agent(options, source), interval);
 }
 
 std::string hub_token() {

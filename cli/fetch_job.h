@@ -20,6 +20,8 @@ const Source& source_of(const std::string& word, std::string& rest);
 void check_options(const FetchOptions& options, std::string_view source);
 // "deciban/VERSION (mailto:ADDRESS)"; the address must be there where the source wants it.
 std::string user_agent(const FetchOptions& options, const Source& source);
+// How requests to the source's servers are made: their pace, cache and user agent.
+PoliteOptions fetch_client_options(const FetchOptions& options, const Source& source);
 // HF_TOKEN, else the file that `huggingface-cli login` writes; empty if there is neither.
 std::string hub_token();
 // Its value, or nothing.

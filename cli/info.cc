@@ -14,6 +14,7 @@
 #include "cli/machine.h"
 #include "deciban_version.h"
 #include "engine/cuda_module.h"
+#include "evals/task_spec.h"
 #include "evals/token_scores.h"
 #include "reports/record.h"
 
@@ -186,6 +187,48 @@ void show_records(const std::string& path, const Console& console) {
   console.show(std::move(table), kLeast);
 }
 
+void show_tasks(const Console& console) {
+  const TaskCatalogue catalogue = task_catalogue();
+  Table table;
+  table.columns = {{"task", "task", false, false},       {"what", "what", false, false},
+                   {"docs", "documents", true, false},   {"metrics", "metrics", false, false},
+                   {"licence", "licence", false, false}, {"data set", "dataset", false, true},
+                   {"source", "source", false, true},    {"version", "version", false, true}};
+  const auto number = [](std::size_t count) {
+    return Cell{count > 0 ? fmt::format("{}", count) : "", fmt::format("{}", count)};
+  };
+  for (const TaskGroup& group : catalogue.groups) {
+    std::size_t documents = 0;
+    for (const std::string& name : group.tasks) documents += catalogue.find(name)->documents;
+    table.rows.push_back({{group.name, ""},
+                          {fmt::format("group: {}", group.what), ""},
+                          number(documents),
+                          {"mean", ""},
+                          {"", ""},
+                          {"", ""},
+                          {"", ""},
+                          {"", ""}});
+  }
+  // People see families by their groups.
+  const bool whole = console.one_table_only();
+  for (const TaskSpec& task : catalogue.tasks) {
+    if (!whole && !task.family.empty()) continue;
+    table.rows.push_back({{task.name, ""},
+                          {task.what, ""},
+                          number(task.documents),
+                          {fmt::format("{}", fmt::join(task.rules.metrics, ", ")), ""},
+                          {task.licence, ""},
+                          {task.data.dataset, ""},
+                          {task.source, ""},
+                          {task.rules.version, ""}});
+  }
+  table.notes.push_back(
+      "deciban fetch tasks:NAME,… brings their data; --format csv shows their sources, and the tasks of mmlu "
+      "and pile one by one");
+  constexpr std::string_view kLeast[] = {"metrics", "licence", "what"};
+  console.show(std::move(table), kLeast);
+}
+
 bool holds_records(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     for (const auto& entry : std::filesystem::directory_iterator(path)) {
@@ -202,7 +245,9 @@ bool holds_records(const std::filesystem::path& path) {
 int info(const std::vector<std::string>& subjects, const ModelOptions& options, const Console& console) {
   if (subjects.empty()) show_machine(console);
   for (const std::string& subject : subjects) {
-    if (std::filesystem::is_regular_file(subject) && TokenScoreReader::recognises(subject)) {
+    if (subject == "tasks") {
+      show_tasks(console);
+    } else if (std::filesystem::is_regular_file(subject) && TokenScoreReader::recognises(subject)) {
       print_token_scores(subject, console);
     } else if (holds_records(subject)) {
       show_records(subject, console);

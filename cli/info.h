@@ -9,7 +9,7 @@
 
 namespace deciban {
 
-// Without subjects the machine.  A subject is a model (as for eval -m), a run's directory, a file of records
+// Without subjects the machine.  A subject is a model (as for eval -m), `tasks`, a run's directory, a file of records
 // or of token scores (printed as JSON Lines).  Returns the exit code; throws as eval().
 int info(const std::vector<std::string>& subjects, const ModelOptions& options, const Console& console);
 

@@ -93,7 +93,7 @@ std::string task_words() {
   std::string words;
   for (const TaskEntry& task : task_table())
     words += fmt::format("{}{}: {}", words.empty() ? "" : "; ", task.name, task.what);
-  return words;
+  return words + "; or standard tasks: arc_easy, mmlu, rwkv-paper … (deciban info tasks lists them)";
 }
 
 void add_eval(CLI::App* app, EvalOptions& options) {
@@ -107,7 +107,10 @@ void add_eval(CLI::App* app, EvalOptions& options) {
                   "JSON list of texts, JSON Lines, folder of texts, or a text")
       ->type_name("CORPUS…")
       ->group("what");
-  app->add_option("-t,--task", options.tasks, task_words())->delimiter(',')->type_name("TASK")->group("what");
+  app->add_option("-t,--task", options.tasks, task_words())
+      ->delimiter(',')
+      ->type_name("TASK,…")
+      ->group("what");
   app->add_option("-o,--output", options.output,
                   "directory of the records; a run that is there is gone on with (default runs/DATE-MODEL)")
       ->type_name("DIR")
@@ -115,6 +118,24 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--label", options.labels, "name of each model in table and records")
       ->type_name("NAME…")
       ->group("what");
+  app->add_option("--shots", options.shots, "examples before each question")->type_name("K")->group("tasks");
+  app->add_option(
+         "--task-mode", options.task_mode,
+         "lm-eval[:N]: as lm-evaluation-harness, requests of at most N tokens; paper: as its version "
+         "0.3 in the RWKV papers; rnn: nothing cut off")
+      ->type_name("MODE")
+      ->group("tasks");
+  app->add_option("--tasks-data", options.tasks_data,
+                  "folder of the tasks' rows; default $DECIBAN_TASKS_DATA, else "
+                  "$XDG_DATA_HOME/deciban/tasks")
+      ->type_name("DIR")
+      ->group("tasks");
+  app->add_option("--tasks-dir", options.tasks_dir, "folder of task files of your own (docs/tasks.md)")
+      ->type_name("DIR")
+      ->group("tasks");
+  app->add_flag("--no-sharing", options.no_sharing,
+                "read what requests begin with in common again for each: slower, the same results")
+      ->group("tasks");
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
   app->add_option("--batch", options.batch, "tokens computed together: auto or a number")
       ->type_name("TOKENS")
@@ -150,7 +171,10 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--shard", options.shard, "the I-th of N parts; auto asks Slurm, OpenMPI and PMI; off")
       ->type_name("I/N")
       ->group("how");
-  app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
+  app->add_option("--seed", options.seed,
+                  "of all that is drawn at random; default 1, for tasks 1234 (mode paper: 42)")
+      ->type_name("N")
+      ->group("how");
   app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
       ->group("how");
   app->add_option("--verify", options.verify,
@@ -173,7 +197,9 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
     sources += fmt::format("{}{}: {}", sources.empty() ? "" : "; ", source.shape, source.what);
   app->add_option("source", options.source, sources)->type_name("SOURCE")->group("what");
   word("-o,--output", options.output,
-       "where to put it; beside it FILE's manifest and, while it runs, FILE.part", "FILE", "what");
+       "where to put it; beside it FILE's manifest and, while it runs, FILE.part; of tasks: the folder of "
+       "their data",
+       "FILE", "what");
   word("--from-manifest", options.manifest, "make the corpus of this manifest again", "FILE", "what");
   app->add_flag("--publish", options.publish,
                 "also write the edition that may be passed on: texts under open licences, of others ids, "
@@ -211,6 +237,10 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
   word("--file", options.file, "instead of rows this file of the data set", "PATH", "hub");
   word("--revision", options.revision, "branch, tag or commit of --file", "NAME", "hub");
   word("--sha256", options.digest, "that --file must have", "HEX", "hub");
+  app->add_flag("--examples", options.examples,
+                "also the rows that few-shot examples are drawn from; they are many")
+      ->group("tasks");
+  word("--tasks-dir", options.tasks_dir, "folder of task files of your own (docs/tasks.md)", "DIR", "tasks");
   word("--contact", options.contact,
        "your e-mail address or page, for the servers' operators; or set DECIBAN_CONTACT", "ADDRESS",
        "network");
@@ -443,11 +473,13 @@ int run_command(int argc, char** argv) {
   };
   const std::vector<std::string> typed(argv, argv + argc);
 
-  Command& eval_command =
-      add("eval", "score texts with models: bits per byte of each", "-m MODEL… -c CORPUS… [OPTION…]",
-          {"deciban eval -m rwkv7-0.1b.pth -c arxiv_cs.json -o runs/cs",
-           "deciban eval -m new.pth -m old.pth -c texts/ --format md --export result.md",
-           "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json"});
+  Command& eval_command = add("eval", "score texts with models, or questions of standard tasks",
+                              "-m MODEL… -c CORPUS…|-t TASK,… [OPTION…]",
+                              {"deciban eval -m rwkv7-0.1b.pth -c arxiv_cs.json -o runs/cs",
+                               "deciban eval -m new.pth -m old.pth -c texts/ --format md --export result.md",
+                               "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json",
+                               "deciban eval -m rwkv7-0.1b.pth -t rwkv-paper --export results/",
+                               "deciban eval -m rwkv7-0.1b.pth -t mmlu --shots 5 --limit 20"});
   add_eval(eval_command.app, arguments.eval);
   eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
 
@@ -490,10 +522,11 @@ int run_command(int argc, char** argv) {
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
-          {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info --check plugin:uniform",
+           {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info tasks", "deciban info --check plugin:uniform",
            "deciban info runs/cs/scores.bin | head -n 1"});
   info_command.app
-      ->add_option("subject", arguments.subjects, "a model, a directory of records, or a file of either")
+      ->add_option("subject", arguments.subjects,
+                   "a model, a directory of records, a file of either, or 'tasks'")
       ->type_name("SUBJECT…")
       ->group("what");
   add_model_options(info_command.app, arguments.info_model.device, arguments.info_model.format,
@@ -514,7 +547,8 @@ int run_command(int argc, char** argv) {
           {"deciban fetch arxiv --category cs.CL,math --from 2026-10 -n 200 \\",
            "              --contact you@example.org -o papers.jsonl",
            "deciban fetch --from-manifest papers.manifest.json -o again.jsonl",
-           "deciban fetch hub:Jellyfish042/UncheatableEval-2026-07", "deciban fetch vocab:world"});
+           "deciban fetch hub:Jellyfish042/UncheatableEval-2026-07", "deciban fetch vocab:world",
+           "deciban fetch tasks:arc_easy,piqa,lambada_openai"});
   add_fetch(fetch_command.app, arguments.fetch);
   fetch_command.run = [&](const Console& console) { return fetch(arguments.fetch, console); };
 

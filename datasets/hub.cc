@@ -43,6 +43,7 @@ json HubRows::ask(const std::string& url, const std::string& purpose, int attemp
   const Answer answer = client_.get(request);
   if (revision) *revision = answer.revision;
   const json body = json::parse(answer.body, nullptr, false);
+  body_ = answer.body;
   if (answer.status == 200) return body;
   const std::string said = body.is_object() && body.contains("error") && body["error"].is_string()
                                ? ": " + body["error"].get<std::string>()
@@ -102,6 +103,7 @@ HubPage HubRows::page(const HubSplit& split, std::uint64_t offset, std::size_t l
     if (rest.revision != page.revision)
       throw std::runtime_error(fmt::format("{}: it changed while it was read; begin anew", dataset_));
     std::move(rest.rows.begin(), rest.rows.end(), std::back_inserter(page.rows));
+    std::move(rest.texts.begin(), rest.texts.end(), std::back_inserter(page.texts));
     return page;
   }
   const auto fail = [&](const std::string& what) {
@@ -130,6 +132,8 @@ HubPage HubRows::page(const HubSplit& split, std::uint64_t offset, std::size_t l
     ++expected;
   }
   const std::uint64_t due = std::min<std::uint64_t>(length, page.total - std::min(page.total, offset));
+  for (const auto& item : nlohmann::ordered_json::parse(body_)["rows"])
+    page.texts.push_back(item["row"].dump());
   if (page.rows.size() != due) fail(fmt::format("{} rows came instead of {}", page.rows.size(), due));
   return page;
 }

@@ -24,6 +24,7 @@ struct HubSplit {
 
 struct HubPage {
   std::vector<nlohmann::json> rows;  // objects, in order, none missing and none cut
+  std::vector<std::string> texts;    // the same as JSON, their keys in the order of the data set's columns
   std::uint64_t total = 0;           // rows of the split
   std::string revision;              // commit of the data set; empty if the server does not say
 };
@@ -51,6 +52,7 @@ class HubRows {
   PoliteClient& client_;
   HubServers servers_;
   std::string dataset_, token_;
+  std::string body_;  // of the last answer
 };
 
 struct HubQuery {

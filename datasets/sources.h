@@ -24,6 +24,8 @@ inline constexpr std::array kSources{
            true},
     Source{"hub", "hub:OWNER/NAME", "a data set of the Hugging Face hub", std::chrono::milliseconds(500),
            false},
+    Source{"tasks", "tasks:NAME,…", "the questions of standard tasks (deciban info tasks)",
+           std::chrono::milliseconds(500), false},
     Source{"vocab", "vocab:world", "the vocabulary of RWKV World models", std::chrono::milliseconds(0),
            false},
 };

@@ -24,6 +24,7 @@ std::vector<Query> CompressionTask::queries(const Corpus& corpus, std::size_t do
   if (query.continuation.empty() && query.tokens.empty()) {
     throw std::runtime_error("the document is empty: there is nothing to score");
   }
+  query.whole_text = true;
   return {std::move(query)};
 }
 

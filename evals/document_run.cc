@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "evals/compression.h"
+#include "evals/request_window.h"
 #include "reports/statistics.h"
 
 namespace deciban {
@@ -51,17 +52,24 @@ std::uint32_t TokenBytes::of(Token token) {
   return known_[i];
 }
 
+std::size_t shared_tokens(std::span<const Token> a, std::span<const Token> b) {
+  return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
 DocumentRun::DocumentRun(const LanguageModel& model, const RunOptions& options, const Task& task,
                          const Corpus& corpus, std::size_t document, Record record)
     : task_(task), corpus_(corpus), document_(document), record_(std::move(record)) {
   const std::optional<Token> start = options.start.resolve(model.info());
   const Document& source = corpus.documents[document];
   const std::vector<Query> queries = task.queries(corpus, document);
+  const bool requests = options.windowing.is_request();
+  RequestCutter cutter(model, options.windowing, start);
   const std::string_view only_text = queries.size() == 1 ? queries[0].continuation : std::string_view();
   for (const Query& query : queries) {
     QueryScore score;
     if (query.tokens.empty()) {
-      queries_.push_back(cut(model, options.windowing, start, query.context, query.continuation));
+      queries_.push_back(requests ? cutter.cut(query)
+                                  : cut(model, options.windowing, start, query.context, query.continuation));
       score.bytes = query.continuation.size();
     } else {
       check_tokens(model.info(), query.tokens);
@@ -82,6 +90,12 @@ DocumentRun::DocumentRun(const LanguageModel& model, const RunOptions& options, 
   if (!only_text.empty()) {  // a task may ask for a part of the text only
     record_.bytes = only_text.size();
     record_.characters = characters(only_text);
+  } else if (requests) {  // a row of a data set is no text
+    record_.bytes = record_.characters = 0;
+    for (const Query& query : queries) {
+      record_.bytes += query.continuation.size();
+      record_.characters += characters(query.continuation);
+    }
   }
 }
 
@@ -91,10 +105,7 @@ Sequence DocumentRun::sequence(std::size_t i) const {
   };
   Sequence sequence{window(i).tokens, window(i).first, 0};
   if (i > 0) {
-    const auto& before = window(i - 1).tokens;
-    const auto differ =
-        std::mismatch(before.begin(), before.end(), sequence.tokens.begin(), sequence.tokens.end());
-    const auto shared = static_cast<std::size_t>(differ.first - before.begin());
+    const std::size_t shared = shared_tokens(window(i - 1).tokens, sequence.tokens);
     sequence.shared = shared < kShortestShared ? 0 : shared;
   }
   return sequence;

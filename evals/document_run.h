@@ -29,6 +29,9 @@ class TokenBytes {
 // Names the document in a record: corpus, id, and its labels (when published, category, source).
 void set_document(Record& record, const Corpus& corpus, const Document& document);
 
+// How many tokens two sequences begin with in common.
+std::size_t shared_tokens(std::span<const Token> a, std::span<const Token> b);
+
 // Not copied while in flight: the model holds spans of its windows.
 class DocumentRun {
  public:

@@ -1,6 +1,9 @@
 #include "evals/round_trip.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <stdexcept>
 
 namespace deciban {
 namespace {
@@ -43,6 +46,22 @@ std::size_t differing_bytes(std::string_view text, std::string_view copy) {
     }
     if (!found) return count + std::max(text.size(), copy.size());
   }
+}
+
+std::vector<Token> encode_checked(const LanguageModel& model, std::string_view text, std::size_t offset,
+                                  std::size_t& lossy_bytes) {
+  std::vector<Token> tokens = model.encode(text);
+  const std::string copy = model.decode(tokens);
+  if (copy == text) return tokens;
+  const std::string normal = model.normalise(text);
+  if (copy != normal) {
+    throw std::runtime_error(
+        fmt::format("tokenizer {} does not give the text back: byte {} differs after decoding; is it this "
+                    "model's vocabulary?",
+                    model.info().tokenizer, offset + first_difference(normal, copy)));
+  }
+  lossy_bytes += differing_bytes(text, copy);
+  return tokens;
 }
 
 }  // namespace deciban

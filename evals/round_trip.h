@@ -3,6 +3,9 @@
 
 #include <cstddef>
 #include <string_view>
+#include <vector>
+
+#include "engine/lm.h"
 
 namespace deciban {
 
@@ -13,5 +16,10 @@ std::size_t differing_bytes(std::string_view text, std::string_view copy);
 
 // Offset of the first byte in which the two differ; the shorter one's size if one is the other's beginning.
 std::size_t first_difference(std::string_view text, std::string_view copy);
+
+// Tokens of a text, which must stand for it: normalised, where the model's tokenizer does that; adds to
+// `lossy_bytes` by how much.  `offset`: where the text begins, for messages.  Throws std::runtime_error.
+std::vector<Token> encode_checked(const LanguageModel& model, std::string_view text, std::size_t offset,
+                                  std::size_t& lossy_bytes);
 
 }  // namespace deciban

@@ -18,6 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What two documents must have in common before a model is told: less is not worth keeping a state for.
+constexpr std::size_t kShortestAcross = 16;
+
 struct Place {
   const Corpus* corpus = nullptr;
   std::size_t document = 0;
@@ -169,9 +172,18 @@ class Feed : public SequenceSource, public ScoreSink {
       if (current_ && current_->document.sequences() == 0) complete(*current_);
     }
     out = current_->document.sequence(next_of_current_);
+    if (options_.windowing.is_request()) share_with_last(out);
+    if (!options_.share) out.shared = 0;
     const double mark = time_.enter(out.tokens.size());
     flights_.emplace(next_index_++, InFlight{current_, next_of_current_++, out.tokens.size(), mark});
     return true;
+  }
+
+  // Questions of a task often begin with the same examples, or belong to one passage.
+  void share_with_last(Sequence& next) {
+    const std::size_t shared = shared_tokens(last_, next.tokens);
+    if (next.shared == 0 && shared >= kShortestAcross) next.shared = shared;
+    last_.assign(next.tokens.begin(), next.tokens.end());
   }
 
   // Makes `item` the current document, or records why it cannot be.
@@ -279,6 +291,10 @@ class Feed : public SequenceSource, public ScoreSink {
     record.windowing = options_.windowing.name();
     record.labels = {{"mode", model_.info().format},
                      {"start", run_identity(model_.info(), *item.task, options_).start_token}};
+    if (item.place.source().error.empty()) {
+      for (auto& [name, value] : item.task->labels(*item.place.corpus, item.place.document))
+        record.labels[name] = value;
+    }
     set_document(record, *item.place.corpus, item.place.source());
     return record;
   }
@@ -299,6 +315,7 @@ class Feed : public SequenceSource, public ScoreSink {
   std::shared_ptr<Flight> current_;  // the document whose sequences are being given out
   std::size_t next_of_current_ = 0;
   std::size_t next_index_ = 0;
+  std::vector<Token> last_;                  // the sequence given out last, of requests
   std::map<std::size_t, InFlight> flights_;  // sequences given out and not delivered, by index
 };
 
@@ -322,17 +339,31 @@ RunIdentity run_identity(const ModelInfo& model, const Task& task, const RunOpti
 
 RunSummary run(LanguageModel& model, std::span<Task* const> tasks, std::span<const Corpus* const> corpora,
                const RunOptions& options, RunDirectory& directory, RunObserver* observer) {
+  std::vector<Assignment> all;
+  for (Task* task : tasks) all.push_back({task, {corpora.begin(), corpora.end()}});
+  return run(model, all, options, directory, observer);
+}
+
+RunSummary run(LanguageModel& model, std::span<const Assignment> assignments, const RunOptions& options,
+               RunDirectory& directory, RunObserver* observer) {
   // A policy that can hold nothing is a mistake of the caller's, not of every document.
   cut_tokens(model, options.windowing, options.start.resolve(model.info()), {});
   RunSummary summary;
   std::vector<Item> items;
   std::unordered_map<std::string, std::size_t> item_of;  // by key, of those to be scored
+  std::vector<const Corpus*> corpora;
+  for (const Assignment& assignment : assignments) {
+    for (const Corpus* corpus : assignment.corpora) {
+      if (std::find(corpora.begin(), corpora.end(), corpus) == corpora.end()) corpora.push_back(corpus);
+    }
+  }
   const std::vector<Selected> selected = select(corpora, options.limit, options.shard);
-  for (Task* task : tasks) {
-    for (const Corpus* corpus : corpora) task->prepare(*corpus, options.seed);
+  for (const auto& [task, own] : assignments) {
+    for (const Corpus* corpus : own) task->prepare(*corpus, options.seed);
     const RunIdentity identity = run_identity(model.info(), *task, options);
     for (const Selected& chosen : selected) {
       const Place place{corpora[chosen.corpus], chosen.document};
+      if (std::find(own.begin(), own.end(), place.corpus) == own.end()) continue;
       const bool readable = place.source().error.empty();
       if (readable && !task->exclusion(*place.corpus, place.document).empty()) {
         ++summary.excluded;

@@ -29,6 +29,7 @@ struct RunOptions {
   Limit limit;
   Shard shard;
   std::uint64_t seed = 1;
+  bool share = true;                         // tell models which sequences begin alike
   std::string label;                         // the model's name in records; empty: ModelInfo::name
   TokenScoreWriter* token_scores = nullptr;  // also keep per-token columns there
   const std::atomic<bool>* stop = nullptr;   // once true, no further sequence is begun
@@ -65,10 +66,21 @@ struct RunSummary {
 // What the records of a model under these options depend on.
 RunIdentity run_identity(const ModelInfo& model, const Task& task, const RunOptions& options);
 
-// Scores all selected documents of `corpora` with every task, skipping those with a record in `directory`.
+// A task and the corpora that it is run over.
+struct Assignment {
+  Task* task = nullptr;
+  std::vector<const Corpus*> corpora;
+};
+
+// Scores all selected documents of the assignments, task by task, skipping those with a record in
+// `directory`.  Limit and shard count each corpus once, whatever the tasks.
 // The order in which a model delivers has no influence on the records.  A document that cannot be scored
 // becomes a failed record.  Throws what the model's score() throws and std::runtime_error from writing;
 // records made so far are kept.
+RunSummary run(LanguageModel& model, std::span<const Assignment> assignments, const RunOptions& options,
+               RunDirectory& directory, RunObserver* observer = nullptr);
+
+// The same of every task over all corpora.
 RunSummary run(LanguageModel& model, std::span<Task* const> tasks, std::span<const Corpus* const> corpora,
                const RunOptions& options, RunDirectory& directory, RunObserver* observer = nullptr);
 

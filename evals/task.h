@@ -18,6 +18,7 @@ namespace deciban {
 struct Query {
   std::string context, continuation;
   std::vector<Token> tokens;  // pre-tokenised continuation; then both texts are empty
+  bool whole_text = false;    // the continuation is a text of its own: request windowings may cut it anywhere
 };
 
 struct QueryScore {
@@ -46,6 +47,11 @@ class Task {
   // What the queries depend on, as a SHA-256 in hex: documents of equal digest get equal results.
   virtual std::string digest(const Corpus& corpus, std::size_t document) const {
     return corpus.documents.at(document).digest;
+  }
+  // Labels of this document's record beside those that its row gives.
+  virtual std::map<std::string, std::string> labels(const Corpus& /*corpus*/,
+                                                    std::size_t /*document*/) const {
+    return {};
   }
   virtual std::vector<Query> queries(const Corpus& corpus, std::size_t document) const = 0;
   virtual Measures judge(const Corpus& corpus, std::size_t document,

@@ -30,7 +30,7 @@ std::string UncheatableTask::digest(const Corpus& corpus, std::size_t document) 
 }
 
 std::vector<Query> UncheatableTask::queries(const Corpus& corpus, std::size_t document) const {
-  return {{"", std::string(first_characters(corpus.documents.at(document).text, most_)), {}}};
+  return {{"", std::string(first_characters(corpus.documents.at(document).text, most_)), {}, true}};
 }
 
 Measures UncheatableTask::judge(const Corpus& corpus, std::size_t document,

@@ -7,13 +7,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "evals/request_window.h"
 #include "evals/round_trip.h"
 
 namespace deciban {
 namespace {
 
 constexpr std::string_view kForms =
-    "whole, tokens:N[:OVERLAP], bytes:N[:OVERLAP], uncheatable:N or uncheatable2:N";
+    "whole, tokens:N[:OVERLAP], bytes:N[:OVERLAP], uncheatable:N, uncheatable2:N, lm-eval:N, paper or rnn";
 constexpr std::size_t kLongestCharacter = 4;  // bytes of a UTF-8 character
 constexpr std::size_t kLargestSize = std::size_t{1} << 40;
 
@@ -108,18 +109,7 @@ class Cutter {
 
   // Encodes a stretch of the text and checks that the tokens stand for it.
   std::vector<Token> encode_checked(std::string_view text, std::size_t offset) {
-    std::vector<Token> tokens = model_.encode(text);
-    const std::string copy = model_.decode(tokens);
-    if (copy == text) return tokens;
-    const std::string normal = model_.normalise(text);
-    if (copy != normal) {
-      throw std::runtime_error(
-          fmt::format("tokenizer {} does not give the text back: byte {} differs after decoding; is it this "
-                      "model's vocabulary?",
-                      model_.info().tokenizer, offset + first_difference(normal, copy)));
-    }
-    out_.lossy_bytes += differing_bytes(text, copy);
-    return tokens;
+    return deciban::encode_checked(model_, text, offset, out_.lossy_bytes);
   }
 
  private:
@@ -212,6 +202,12 @@ std::string Windowing::name() const {
       return fmt::format("uncheatable:{}", size);
     case Kind::uncheatable2:
       return fmt::format("uncheatable2:{}", size);
+    case Kind::lm_eval:
+      return fmt::format("lm-eval:{}", size);
+    case Kind::paper:
+      return "paper";
+    case Kind::rnn:
+      return "rnn";
   }
   throw std::logic_error("Windowing: unknown kind");
 }
@@ -224,14 +220,17 @@ Windowing Windowing::parse(std::string_view word) {
     if (colon == std::string_view::npos) break;
     rest.remove_prefix(colon + 1);
   }
-  if (parts[0] == "whole") {
-    if (parts.size() > 1) bad_policy(word, "'whole' takes no size");
-    return {};
+  for (const auto& [name, kind] :
+       {std::pair("whole", Kind::whole), {"paper", Kind::paper}, {"rnn", Kind::rnn}}) {
+    if (parts[0] != name) continue;
+    if (parts.size() > 1) bad_policy(word, fmt::format("'{}' takes no size", name));
+    return {kind, 0, 0};
   }
   constexpr std::pair<std::string_view, Kind> kKinds[] = {{"tokens", Kind::tokens},
                                                           {"bytes", Kind::bytes},
                                                           {"uncheatable", Kind::uncheatable},
-                                                          {"uncheatable2", Kind::uncheatable2}};
+                                                          {"uncheatable2", Kind::uncheatable2},
+                                                          {"lm-eval", Kind::lm_eval}};
   const auto* known =
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](auto& k) { return k.first == parts[0]; });
   if (known == std::end(kKinds)) bad_policy(word, "unknown policy");
@@ -240,9 +239,9 @@ Windowing Windowing::parse(std::string_view word) {
   if (parts.size() > (overlaps ? 3u : 2u)) bad_policy(word, "too many parts");
   Windowing result{known->second, parse_count(word, parts[1], "size"), 0};
   if (parts.size() == 3) result.overlap = parse_count(word, parts[2], "overlap");
-  const std::size_t least = result.kind == Kind::bytes          ? kLongestCharacter
-                            : result.kind == Kind::uncheatable2 ? 1
-                                                                : 2;
+  const std::size_t least = result.kind == Kind::bytes ? kLongestCharacter
+                            : result.kind == Kind::uncheatable2 || result.kind == Kind::lm_eval ? 1
+                                                                                                : 2;
   if (result.size < least) bad_policy(word, fmt::format("the size must be at least {}", least));
   const std::size_t new_ones = result.kind == Kind::bytes ? kLongestCharacter : 1;
   if (result.overlap > result.size - new_ones) {
@@ -254,6 +253,10 @@ Windowing Windowing::parse(std::string_view word) {
 
 Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<Token> start,
             std::string_view context, std::string_view text) {
+  if (policy.is_request()) {
+    return RequestCutter(model, policy, start)
+        .cut({std::string(context), std::string(text), {}, context.empty()});
+  }
   Cutter cutter(model, policy, effective_start(policy, start));
   if (policy.kind == Windowing::Kind::bytes) {
     cut_bytes(cutter, model, policy, context, text);
@@ -271,6 +274,7 @@ Windows cut(const LanguageModel& model, const Windowing& policy, std::optional<T
 
 Windows cut_tokens(const LanguageModel& model, const Windowing& policy, std::optional<Token> start,
                    std::span<const Token> tokens) {
+  if (policy.is_request()) return RequestCutter(model, policy, start).cut_tokens(tokens);
   Cutter cutter(model, policy, effective_start(policy, start));
   switch (policy.kind) {
     case Windowing::Kind::whole:

@@ -24,11 +24,18 @@ namespace deciban {
 //   first token
 //                       of every chunk is not scored
 //   uncheatable2:N      its 2026 code: the start token before every chunk of N tokens, every token scored
+// and three for requests with a context (evals/request_window.h), under which whole texts can be scored too:
+//   lm-eval:N           lm-evaluation-harness: joint tokenisation, the last N tokens are read; of whole texts
+//                       disjoint windows of N tokens
+//   paper               its version 0.3 with "\n" before every request, as the RWKV authors have it
+//   rnn                 joint tokenisation, nothing cut off: the state is carried through
 struct Windowing {
-  enum class Kind { whole, tokens, bytes, uncheatable, uncheatable2 };
+  enum class Kind { whole, tokens, bytes, uncheatable, uncheatable2, lm_eval, paper, rnn };
   Kind kind = Kind::whole;
   std::size_t size = 0, overlap = 0;
   std::string name() const;
+  // Made for requests: contexts are tokenised, and cut off, in a way of its own.
+  bool is_request() const { return kind == Kind::lm_eval || kind == Kind::paper || kind == Kind::rnn; }
   // Throws std::invalid_argument naming the word, what is wrong with it and the known forms.
   static Windowing parse(std::string_view word);
   friend bool operator==(const Windowing&, const Windowing&) = default;
@@ -53,6 +60,7 @@ struct Windows {
 
 // `start`: the start token or none; it begins every window (uncheatable:N ignores it, uncheatable2:N needs
 // it). `context` is read before the text in the first window, takes up room there, and is never scored.
+// A policy of requests takes the text for a whole one; requests go to a RequestCutter.
 // Throws std::invalid_argument if the policy cannot hold one scored token beside its start token, context and
 // overlap, or if a window would exceed the model's context limit (naming a policy that fits);
 // std::runtime_error if the tokenizer gives back something else than the (normalised) text.

@@ -1,0 +1,18 @@
+# cmake -D FILES=a.json;b.json -D OUTPUT=x.cc -P EmbedTasks.cmake: the files as string literals in one source.
+set(body "// Made by cmake/EmbedTasks.cmake.\n#include \"evals/builtin_tasks.h\"\n\nnamespace deciban {\nnamespace {\n\n")
+string(APPEND body "constexpr BuiltinTask kTasks[] = {\n")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} text)
+  # A delimiter that no JSON file holds.  Compilers need only take literals of 65 535 characters.
+  string(LENGTH "${text}" length)
+  if(length GREATER 60000)
+    message(FATAL_ERROR "${file} has ${length} bytes: too long to be part of the program; split it")
+  endif()
+  string(APPEND body "    {\"${name}\", R\"deciban(${text})deciban\"},\n")
+endforeach()
+string(APPEND body "};\n\n}  // namespace\n\nstd::span<const BuiltinTask> builtin_tasks() { return kTasks; }\n\n}  // namespace deciban\n")
+file(WRITE ${OUTPUT}.new "${body}")
+file(COPY_FILE ${OUTPUT}.new ${OUTPUT} ONLY_IF_DIFFERENT)
+file(REMOVE ${OUTPUT}.new)
+file(TOUCH ${OUTPUT})
