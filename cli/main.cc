@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/compare.h"
 #include "cli/console.h"
 #include "cli/eval.h"
 #include "cli/fetch.h"
@@ -44,6 +45,7 @@ struct Arguments {
   VerifyOptions verify;
   std::vector<std::string> subjects;
   FetchOptions fetch;
+  CompareOptions compare;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -209,6 +211,29 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
       ->group("network");
 }
 
+void add_compare(CLI::App* app, CompareOptions& options) {
+  app->add_option("side", options.sides, "base, then new: each a run's directory or records, or RUN:MODEL")
+      ->type_name("BASE NEW")
+      ->group("what");
+  app->add_option("-t,--task", options.task, "only this task; default: all that both have")
+      ->type_name("TASK")
+      ->group("what");
+  app->add_option(
+         "--same-within", options.same_within,
+         "differences below this share of the base are none that matter; default 0.5%, 0: never say same")
+      ->type_name("SHARE")
+      ->group("how");
+  app->add_option(
+         "--fail-if", options.fail_if,
+         "exit with 4 if the new one is worse; if that is unclear, too; or if it is different (not shown to "
+         "be the same)")
+      ->type_name("WORD")
+      ->group("how");
+  app->add_flag("--across", options.across, "compare even where windows or start tokens differ")
+      ->group("how");
+  app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
+}
+
 // "-m, --model MODEL…"
 std::string words_of(const CLI::Option* option) {
   std::string words;
@@ -291,7 +316,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval", "compare", "info", "fetch", "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -308,6 +333,14 @@ int run_command(int argc, char** argv) {
            "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json"});
   add_eval(eval_command.app, arguments.eval);
   eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
+
+  Command& compare_command =
+      add("compare", "two models on the same documents: better, worse, same or unclear", "BASE NEW [OPTION…]",
+          {"deciban compare runs/old runs/new --fail-if worse",
+           "deciban compare runs/nov:rwkv7 runs/nov:rwkv4 --same-within 1%",
+           "deciban compare runs/f16 runs/int8 --format json --export verdict.json"});
+  add_compare(compare_command.app, arguments.compare);
+  compare_command.run = [&](const Console& console) { return compare(arguments.compare, console); };
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
