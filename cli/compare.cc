@@ -73,8 +73,8 @@ std::vector<const LineUp*> lineups_of(const Collection& collection, const Side& 
   if (!found.empty()) return found;
   const std::vector<std::string> labels = labels_of(collection);
   if (!side.model.empty()) {
-    throw std::invalid_argument(fmt::format("{} has no model '{}'{}; it has {}", side.run.string(),
-                                            side.model, did_you_mean(side.model, labels), joined(labels)));
+    throw std::invalid_argument(fmt::format("{} has no model '{}' (there are {}){}", side.run.string(),
+                                            side.model, joined(labels), did_you_mean(side.model, labels)));
   }
   throw std::runtime_error(fmt::format("{} has no records of {}", side.run.string(),
                                        task.empty() ? "a model" : fmt::format("task {}", task)));
@@ -186,7 +186,7 @@ int compare(const CompareOptions& options, const Console& console) {
   } else {
     table.notes.push_back("p of all are corrected for the number of comparisons (Holm)");
   }
-  console.show(std::move(table), std::vector<std::string_view>{"decibans_per_kb", "p_same_holm", "difference",
+  console.show(std::move(table), std::vector<std::string_view>{"p_same_holm", "difference",
                                                                "detectable_percent", "measure", "documents"});
 
   const auto any = [&](Verdict verdict) {

@@ -17,6 +17,7 @@
 #include "cli/fetch.h"
 #include "cli/help_page.h"
 #include "cli/info.h"
+#include "cli/report.h"
 #include "cli/suggest.h"
 #include "cli/verify_published.h"
 #include "datasets/sources.h"
@@ -46,6 +47,7 @@ struct Arguments {
   std::vector<std::string> subjects;
   FetchOptions fetch;
   CompareOptions compare;
+  ReportCommand report;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -234,6 +236,34 @@ void add_compare(CLI::App* app, CompareOptions& options) {
   app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
 }
 
+void add_report(CLI::App* app, ReportCommand& options) {
+  app->add_option("run", options.runs, "directories of runs, directories of such, or files of records")
+      ->type_name("DIR…")
+      ->group("what");
+  app->add_option("-o,--output", options.output, "the page, PAGE.html; without it a table is printed")
+      ->type_name("PAGE")
+      ->group("what");
+  app->add_option("--table", options.table, "what is printed: leaderboard (default), sources or tasks")
+      ->type_name("NAME")
+      ->group("what");
+  app->add_option("--title", options.title, "the page's heading")->type_name("TEXT")->group("page");
+  app->add_option(
+         "-c,--corpus", options.corpora,
+         "texts of the runs, checked by SHA-256: with token scores, passages are shown coloured by surprise")
+      ->type_name("CORPUS…")
+      ->group("page");
+  app->add_option("--document", options.documents,
+                  "show these documents' passages; default: three that differ most")
+      ->type_name("ID…")
+      ->group("page");
+  app->add_option("--published", options.published,
+                  "set beside published figures, in grey: a name, a file, or all")
+      ->type_name("NAME…")
+      ->group("page");
+  app->add_flag("--list-published", options.list_published, "show which there are")->group("page");
+  app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
+}
+
 // "-m, --model MODEL…"
 std::string words_of(const CLI::Option* option) {
   std::string words;
@@ -316,7 +346,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "compare", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval", "report", "compare", "info", "fetch", "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -333,6 +363,13 @@ int run_command(int argc, char** argv) {
            "deciban eval --dry-run --tokenizer rwkv_vocab_v20230424.txt -c arxiv_cs.json"});
   add_eval(eval_command.app, arguments.eval);
   eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
+
+  Command& report_command =
+      add("report", "one page, or one table, of any number of runs", "DIR… [-o PAGE.html] [OPTION…]",
+          {"deciban report runs/nov -o report.html", "deciban report runs/* --format md --export board.md",
+           "deciban report runs/nov -c arxiv.jsonl --published rwkv-wiki-1.5b -o report.html"});
+  add_report(report_command.app, arguments.report);
+  report_command.run = [&](const Console& console) { return report(arguments.report, console); };
 
   Command& compare_command =
       add("compare", "two models on the same documents: better, worse, same or unclear", "BASE NEW [OPTION…]",

@@ -256,4 +256,36 @@ Table leaderboard_table(std::span<const Board> boards) {
   return table;
 }
 
+Table source_table(std::span<const Board> boards) {
+  Table table;
+  table.columns = {{"model", "model", false, false},
+                   {"task", "task", false, true},
+                   {"window", "window", false, true},
+                   {"source", "source", false, false},
+                   {"docs", "documents"},
+                   {"bits/byte", "bits_per_byte"},
+                   {"95 %", "interval_95"},
+                   {"low", "bits_per_byte_low", true, true},
+                   {"high", "bits_per_byte_high", true, true},
+                   {"rate %", "compression_rate_percent"}};
+  for (const Board& board : boards) {
+    for (std::size_t s = 0; s < board.sources.size(); ++s) {
+      for (std::size_t i = 0; i < board.lineups.size(); ++i) {
+        const Estimate& bits = board.figures.models[i].by_source[s];
+        table.rows.push_back({{board.lineups[i]->name, ""},
+                              {board.task, ""},
+                              {board.windowing, ""},
+                              {board.sources[s], ""},
+                              count(bits.documents),
+                              number(bits.value, 4),
+                              {interval_text(bits.interval, 4), ""},
+                              bits.interval ? number(bits.interval->low, 4) : Cell{kNoFigure, "null"},
+                              bits.interval ? number(bits.interval->high, 4) : Cell{kNoFigure, "null"},
+                              number(bits.value * kPercentPerBit, 2)});
+      }
+    }
+  }
+  return table;
+}
+
 }  // namespace deciban

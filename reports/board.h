@@ -32,6 +32,9 @@ std::vector<Board> make_boards(const Collection& collection, std::uint64_t seed 
 // The board as rows, for every format.
 Table leaderboard_table(std::span<const Board> boards);
 
+// A row for each model and source of each board.
+Table source_table(std::span<const Board> boards);
+
 // Scores of a line-up on the board's documents, in its order.
 std::vector<const DocumentScore*> scores_on(const Board& board, std::size_t lineup);
 

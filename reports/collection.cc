@@ -99,10 +99,10 @@ class SourceReader {
   void take(const Record& record) {
     const std::size_t at = lineup_of(record);
     LineUp& lineup = part_.lineups[at];
-    const std::uint32_t document =
-        index_.document({index_.corpus(record.corpus, digest_of(record.corpus)), record.document,
-                         record.bytes, record.characters, label_of(record, "published"),
-                         label_of(record, "category"), label_of(record, "source")});
+    const std::uint32_t document = index_.document(
+        {index_.corpus(record.corpus, digest_of(record.corpus)), record.document, record.bytes,
+         record.characters, label_of(record, "published"), label_of(record, "category"),
+         label_of(record, "source"), label_of(record, "licence")});
     if (record.status != "ok") {
       if (!places_[at].scores.contains(document)) places_[at].failures[document] = record.reason;
       settle_failures(at);
@@ -197,6 +197,7 @@ class Joiner {
       if (known.published.empty()) known.published = entry.published;
       if (known.category.empty()) known.category = entry.category;
       if (known.source.empty()) known.source = entry.source;
+      if (known.licence.empty()) known.licence = entry.licence;
       if (known.bytes != entry.bytes && entry.bytes != 0) clashing_.insert(documents.back());
     }
     for (LineUp& lineup : part.lineups) {

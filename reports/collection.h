@@ -26,7 +26,7 @@ struct DocumentEntry {
   std::uint32_t corpus = 0;  // index into Collection::corpora
   std::string id;
   std::uint64_t bytes = 0, characters = 0;
-  std::string published, category, source;  // labels; empty: not known
+  std::string published, category, source, licence;  // labels; empty: not known
   std::string month() const { return published.substr(0, 7); }
 };
 

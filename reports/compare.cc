@@ -272,7 +272,7 @@ Table comparison_table(std::span<const Comparison> comparisons) {
                    {"p", "p_holm"},
                    {"p same", "p_same_holm"},
                    {"verdict", "verdict", false, false},
-                   {"dB/kB", "decibans_per_kb"},
+                   {"dB/kB", "decibans_per_kb", true, true},
                    {"shows %", "detectable_percent", true, false},
                    {"docs for margin", "documents_for_margin", true, true},
                    {"docs for same", "documents_for_same", true, true}};
@@ -329,10 +329,11 @@ std::vector<std::string> comparison_notes(const Comparison& comparison, const Pa
                                 grouped_digits(comparison.only_base), comparison.base,
                                 grouped_digits(comparison.only_other), comparison.other));
   }
-  if (comparison.measure == kBits) {
-    notes.push_back(
-        "dB/kB: decibans of evidence per 1000 bytes that the new model, not the base, wrote these texts; a "
-        "description, not the verdict");
+  if (comparison.measure == kBits && std::isfinite(result.decibans_per_kb)) {
+    notes.push_back(fmt::format(
+        "evidence that {} rather than {} wrote these texts: {:+.1f} decibans per 1000 bytes (a description, "
+        "never the verdict)",
+        comparison.other, comparison.base, result.decibans_per_kb));
   }
   if (!comparison.sources.empty())
     notes.push_back("p of the sources are corrected for their number (Holm); that of all is not");
