@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench.h"
 #include "cli/compare.h"
 #include "cli/console.h"
 #include "cli/eval.h"
@@ -48,6 +49,7 @@ struct Arguments {
   FetchOptions fetch;
   CompareOptions compare;
   ReportCommand report;
+  BenchOptions bench;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -264,6 +266,54 @@ void add_report(CLI::App* app, ReportCommand& options) {
   app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
 }
 
+void add_bench(CLI::App* app, BenchOptions& options) {
+  app->add_option("-m,--model", options.models, "checkpoint, random:rwkv7-0.1b, plugin:…")
+      ->type_name("MODEL…")
+      ->group("what");
+  app->add_option("-p,--lengths", options.lengths,
+                  "lengths T in tokens: 256,1k,8k or 256..64k (doubling); default 256..4096")
+      ->type_name("LIST")
+      ->group("what");
+  app->add_option("-n,--generate", options.generate,
+                  "where T <= N, also time the generation of the first T tokens; default 1024")
+      ->type_name("N")
+      ->group("what");
+  app->add_option("--batch", options.batches, "sequences side by side; default 1")
+      ->type_name("LIST")
+      ->group("what");
+  app->add_option("--preset", options.preset,
+                  "rwkv-paper: the paper's cost figures on 160 M shapes; rwkv-paper-1.5b, rwkv-paper-3b")
+      ->type_name("NAME")
+      ->group("what");
+  app->add_option("-o,--output", options.output,
+                  "directory of costs.jsonl; a sweep that is there is gone on with (default runs/bench-DATE)")
+      ->type_name("DIR")
+      ->group("what");
+  app->add_option("--label", options.labels, "name of each model in table and points")
+      ->type_name("NAME…")
+      ->group("what");
+  add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
+  app->add_flag("--deterministic", options.deterministic,
+                "a card's slower kernels that do not depend on the batch")
+      ->group("model");
+  app->add_option("--min-runs", options.least_runs, "of each measurement; default 5")
+      ->type_name("N")
+      ->group("how well");
+  app->add_option("--min-time", options.least_seconds, "measured altogether; default 0.3")
+      ->type_name("SECONDS")
+      ->group("how well");
+  app->add_option("--noise", options.noise, "measure until the median is known to ±N %; default 3")
+      ->type_name("N")
+      ->group("how well");
+  app->add_option("--time-limit", options.limit_seconds, "of a point, whatever its noise; default 60")
+      ->type_name("SECONDS")
+      ->group("how well");
+  app->add_option("--seed", options.seed, "of the redrawn values that laws are chosen with")
+      ->type_name("N")
+      ->group("how well");
+  app->add_flag("--point", options.point)->group("");  // the child process that measures one point
+}
+
 // "-m, --model MODEL…"
 std::string words_of(const CLI::Option* option) {
   std::string words;
@@ -282,6 +332,7 @@ std::string help_of(const Command& command) {
   page.description = command.app->get_description();
   for (const CLI::Option* option : command.app->get_options()) {
     const std::string& title = option->get_group();
+    if (title.empty()) continue;
     auto group = std::find_if(page.groups.begin(), page.groups.end(),
                               [&](const HelpGroup& g) { return g.title == title; });
     if (group == page.groups.end()) group = page.groups.insert(page.groups.end(), {title, {}});
@@ -346,7 +397,8 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "report", "compare", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval", "report", "compare",         "bench",
+                                       "info", "fetch",  "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -378,6 +430,14 @@ int run_command(int argc, char** argv) {
            "deciban compare runs/f16 runs/int8 --format json --export verdict.json"});
   add_compare(compare_command.app, arguments.compare);
   compare_command.run = [&](const Console& console) { return compare(arguments.compare, console); };
+
+  Command& bench_command =
+      add("bench", "what models cost at each length: time, memory, and how they grow", "-m MODEL… [OPTION…]",
+          {"deciban bench -m random:rwkv7-0.1b -m random:rwkv4-169m -p 256..8k",
+           "deciban bench -m rwkv7.pth -m llama-1b/ -p 256..64k --batch 1,8 -o runs/cost",
+           "deciban bench --preset rwkv-paper --threads 1"});
+  add_bench(bench_command.app, arguments.bench);
+  bench_command.run = [&](const Console& console) { return bench(arguments.bench, console); };
 
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",

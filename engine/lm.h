@@ -127,6 +127,9 @@ class Batch {
     const LogitRows logits = step(tokens);
     for (std::size_t i = 0; i < best.size() && i < logits.rows; ++i) best[i] = best_of(logits.row(i));
   }
+  // Sequence i reads many tokens at once, as score() would, without logits.  False: this batch can only step,
+  // and nothing was read.
+  virtual bool read(std::size_t /*i*/, std::span<const Token> /*tokens*/) { return false; }
   virtual void reset(std::size_t i) = 0;                    // sequence i starts anew, with nothing read
   virtual void copy(std::size_t from, std::size_t to) = 0;  // sequence `to` continues where `from` is
   virtual std::size_t state_bytes() const = 0;              // of all n sequences now

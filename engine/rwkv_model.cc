@@ -231,6 +231,19 @@ class RwkvModel final : public LanguageModel {
       }
       stream_.step_best(tokens, best);
     }
+    bool read(std::size_t i, std::span<const Token> tokens) override {
+      if (i >= stream_.slots()) {
+        throw std::invalid_argument(
+            fmt::format("sequence {} was asked of a batch of {}", i, stream_.slots()));
+      }
+      check_ids(tokens);
+      for (std::size_t first = 0; first < tokens.size(); first += model_.chunk_rows_) {
+        const auto part = tokens.subspan(first, std::min(model_.chunk_rows_, tokens.size() - first));
+        const Piece piece{0, part.size(), i};
+        stream_.run(part, {&piece, 1}, {}, {}, {});
+      }
+      return true;
+    }
     void reset(std::size_t i) override { stream_.reset(i); }
     void copy(std::size_t from, std::size_t to) override { stream_.copy(from, to); }
     std::size_t state_bytes() const override { return stream_.state_bytes(); }
@@ -242,6 +255,9 @@ class RwkvModel final : public LanguageModel {
         throw std::invalid_argument(
             fmt::format("a batch of {} sequences was given {} tokens", stream_.slots(), tokens.size()));
       }
+      check_ids(tokens);
+    }
+    void check_ids(std::span<const Token> tokens) const {
       for (const Token token : tokens) {
         if (token < 0 || static_cast<std::size_t>(token) >= model_.info_.vocabulary) {
           throw std::invalid_argument(fmt::format("token {} lies outside the model's vocabulary of {}", token,

@@ -2,7 +2,6 @@
 // classes that the page's style fills in for light, dark and print.  All widths in pixels.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,7 +23,7 @@ struct ChartText {
 struct Axis {
   std::string title;  // with its unit
   Spacing spacing = Spacing::linear;
-  std::function<std::string(double)> label;  // of ticks; empty: plain numbers
+  TickUnit unit = TickUnit::plain;
 };
 
 // Values with their intervals, one below the other.
@@ -75,6 +74,7 @@ struct LinesChart {
   Axis x, y;
   std::vector<std::string> categories;
   std::vector<Series> series;
+  bool zero = false;  // a line at y = 0, which the axis then holds
 };
 Node draw_lines(Node parent, const LinesChart& chart, double width);
 

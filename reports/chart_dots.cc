@@ -23,7 +23,7 @@ Node draw_dots(Node parent, const DotsChart& chart, double width) {
   const double row_height = narrow ? kRow + 14 : kRow, top = 8;
   const double bottom = top + row_height * static_cast<double>(chart.rows.size()) + 4;
   Node svg = root(parent, width, bottom + 42, chart.text);
-  const Scale x(low, high, left, right, chart.x.spacing, narrow ? 4 : 7, true, chart.x.label);
+  const Scale x(low, high, left, right, chart.x.spacing, narrow ? 4 : 7, true, chart.x.unit);
   x_axis(svg, x, top, bottom, chart.x.title, 0, right);
   double y = top;
   for (const DotsChart::Row& row : chart.rows) {

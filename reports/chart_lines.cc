@@ -78,31 +78,35 @@ Node draw_lines(Node parent, const LinesChart& chart, double width) {
       y_high = std::max({y_high, point.y, point.interval ? point.interval->high : point.y});
     }
   }
+  if (chart.zero) y_low = std::min(y_low, 0.0), y_high = std::max(y_high, 0.0);
   const double left = 56, right = width - names - 16, top = 34, bottom = narrow ? 250 : 330;
   Node svg = root(parent, width, bottom + 42, chart.text);
-  const Scale y(y_low, y_high, bottom, top, chart.y.spacing, narrow ? 5 : 6, true, chart.y.label);
+  const Scale y(y_low, y_high, bottom, top, chart.y.spacing, narrow ? 5 : 6, true, chart.y.unit);
   y_axis(svg, y, left, right, chart.y.title, top);
   const bool categories = !chart.categories.empty();
   const double last = categories ? static_cast<double>(chart.categories.size()) - 1 : 0;
-  const Scale x(categories ? -0.2 : x_low, categories ? last + 0.2 : x_high, left + 6, right - 6,
-                chart.x.spacing, narrow ? 3 : 6, false, chart.x.label);
+  const Scale x(categories ? -0.4 : x_low, categories ? last + 0.4 : x_high, left + 6, right - 6,
+                chart.x.spacing, narrow ? 3 : 6, false, chart.x.unit);
   if (categories) {
     category_axis(svg, chart, x, bottom, left - 20, right);
   } else {
     x_axis(svg, x, top, bottom, chart.x.title, 0, right);
   }
+  if (chart.zero) line(svg, left, y.at(0), right, y.at(0), "zero");
   std::vector<double> ends;
   int colour = 0;
   std::vector<std::string> kinds;
   for (const LinesChart::Series& series : chart.series) {
     kinds.push_back(series.reference ? "reference" : fmt::format("c{}", colour++ % kSeriesColours));
     draw_series(svg, series, kinds.back(), x, y);
-    ends.push_back(series.points.empty() ? bottom : y.at(series.points.back().y));
+    if (!series.name.empty()) ends.push_back(series.points.empty() ? bottom : y.at(series.points.back().y));
   }
   // Each line is named at its end, in its own colour.
   ends = spread(ends, 15, top, bottom);
+  std::size_t named = 0;
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
-    label(svg, right + 8, ends[i] + 4, fit(chart.series[i].name, narrow ? 84 : 150), "name " + kinds[i],
+    if (chart.series[i].name.empty()) continue;  // a law, told in the caption
+    label(svg, right + 8, ends[named++] + 4, fit(chart.series[i].name, narrow ? 84 : 150), "name " + kinds[i],
           "start");
   }
   return svg;

@@ -22,8 +22,8 @@ struct Box {
 // Puts each name where it touches neither a point nor another name, or nowhere: it stands in the tooltip,
 // too.
 void place_names(Node svg, const ScatterChart& chart, const std::vector<bool>& front, const Scale& x,
-                 const Scale& y, const Box& plot) {
-  std::vector<Box> taken;
+                 const Scale& y, const Box& plot, const std::vector<Box>& lines) {
+  std::vector<Box> taken = lines;
   for (const ScatterChart::Point& point : chart.points) {
     const double px = x.at(point.x), py = y.at(point.y);
     taken.push_back({px - 6, py - 6, px + 6, py + 6});
@@ -86,13 +86,14 @@ Node draw_scatter(Node parent, const ScatterChart& chart, double width) {
     y_low = std::min({y_low, point.y, point.y_interval ? point.y_interval->low : point.y});
     y_high = std::max({y_high, point.y, point.y_interval ? point.y_interval->high : point.y});
   }
-  const Scale x(x_low, x_high, left + 10, right - 10, chart.x.spacing, narrow ? 4 : 7, true, chart.x.label);
-  const Scale y(y_low, y_high, bottom, top, chart.y.spacing, narrow ? 5 : 7, true, chart.y.label);
+  const Scale x(x_low, x_high, left + 10, right - 10, chart.x.spacing, narrow ? 4 : 7, true, chart.x.unit);
+  const Scale y(y_low, y_high, bottom, top, chart.y.spacing, narrow ? 5 : 7, true, chart.y.unit);
   y_axis(svg, y, left, right, chart.y.title, top);
   x_axis(svg, x, top, bottom, chart.x.title, 0, right);
 
   const std::vector<bool> front =
       chart.front ? pareto_front(chart) : std::vector<bool>(chart.points.size(), false);
+  std::vector<Box> steps;
   if (chart.front) {
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < front.size(); ++i) {
@@ -101,15 +102,21 @@ Node draw_scatter(Node parent, const ScatterChart& chart, double width) {
     std::sort(order.begin(), order.end(),
               [&](std::size_t a, std::size_t b) { return chart.points[a].x < chart.points[b].x; });
     std::string path;
+    double last_x = 0, last_y = 0;
     for (const std::size_t i : order) {
       const double px = x.at(chart.points[i].x), py = y.at(chart.points[i].y);
       if (path.empty()) {
         path = fmt::format("M{} {}", pixels(px), pixels(py));
-      } else if (chart.larger_x_is_better) {  // what costs more speed comes first: up, then across
-        path += fmt::format("V{}H{}", pixels(py), pixels(px));
       } else {
-        path += fmt::format("H{}V{}", pixels(px), pixels(py));
+        // Where larger is better what is faster comes last: up first, then across.
+        const bool up = chart.larger_x_is_better;
+        const double corner_x = up ? last_x : px, corner_y = up ? py : last_y;
+        path += up ? fmt::format("V{}H{}", pixels(py), pixels(px))
+                   : fmt::format("H{}V{}", pixels(px), pixels(py));
+        steps.push_back({std::min(last_x, px) - 1, corner_y - 2, std::max(last_x, px) + 1, corner_y + 2});
+        steps.push_back({corner_x - 2, std::min(last_y, py) - 1, corner_x + 2, std::max(last_y, py) + 1});
       }
+      last_x = px, last_y = py;
     }
     if (order.size() > 1) put(add(svg, "path", "front"), "d", path);
   }
@@ -126,7 +133,7 @@ Node draw_scatter(Node parent, const ScatterChart& chart, double width) {
     put(dot, "cy", y.at(point.y));
     put(dot, "r", 4.5);
   }
-  place_names(svg, chart, front, x, y, {left, top - 6, right, bottom});
+  place_names(svg, chart, front, x, y, {left, top - 6, right, bottom}, steps);
   return svg;
 }
 

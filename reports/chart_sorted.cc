@@ -16,7 +16,7 @@ Node draw_sorted(Node parent, const SortedChart& chart, double width) {
   const double left = 56, right = width - 8, top = 34, bottom = narrow ? 220 : 260;
   Node svg = root(parent, width, bottom + 42, chart.text);
   const Scale y(std::min(0.0, values.front()), std::max(0.0, values.back()), bottom, top, chart.y.spacing, 5,
-                true, chart.y.label);
+                true, chart.y.unit);
   y_axis(svg, y, left, right, chart.y.title, top);
   // More documents than pixels: each column shows the one in its middle.
   const std::size_t columns = std::min<std::size_t>(values.size(), static_cast<std::size_t>(right - left));

@@ -82,6 +82,7 @@ class SourceReader {
     for (const RunCorpus& corpus : run.corpora) index_.corpus(corpus.name, corpus.digest);
     part_.tasks = run.tasks;
     part_.run_files = {std::move(run)};
+    if (path_.filename() == "costs.jsonl") files.clear();
     for (const fs::path& file : files) read_record_file(file, [this](const Record& record) { take(record); });
     for (LineUp& lineup : part_.lineups) {
       std::sort(lineup.scores.begin(), lineup.scores.end(),
@@ -364,18 +365,23 @@ class Joiner {
   std::string where_;
 };
 
+bool is_run(const fs::path& directory) {
+  return !record_files(directory).empty() || fs::exists(directory / "costs.jsonl");
+}
+
 // The runs under a path: itself, or, of a directory that is no run, those directly in it.
 std::vector<fs::path> runs_under(const fs::path& path) {
   if (!fs::exists(path)) throw std::runtime_error(fmt::format("{} does not exist", path.string()));
-  if (!fs::is_directory(path) || !record_files(path).empty()) return {path};
+  if (!fs::is_directory(path) || is_run(path)) return {path};
   std::vector<fs::path> runs;
   for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.is_directory() && !record_files(entry.path()).empty()) runs.push_back(entry.path());
+    if (entry.is_directory() && is_run(entry.path())) runs.push_back(entry.path());
   }
   std::sort(runs.begin(), runs.end());
   if (runs.empty()) {
     throw std::runtime_error(
-        fmt::format("{} is no run: it has no records*.jsonl, nor has a directory in it", path.string()));
+        fmt::format("{} is no run: it has neither records*.jsonl nor costs.jsonl, nor has a directory in it",
+                    path.string()));
   }
   return runs;
 }
@@ -432,11 +438,14 @@ Collection read_collection(std::span<const fs::path> paths) {
     work();
   }
   Joiner joiner;
+  const std::vector<CostPoint> costs = read_costs(sources);
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (errors[i]) std::rethrow_exception(errors[i]);
     joiner.add(std::move(parts[i]));
   }
-  return joiner.finish();
+  Collection all = joiner.finish();
+  all.costs = costs;
+  return all;
 }
 
 }  // namespace deciban

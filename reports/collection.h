@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/cost.h"
 #include "reports/record.h"
 #include "reports/run_file.h"
 
@@ -62,6 +63,7 @@ struct Collection {
   std::vector<LineUp> lineups;
   std::map<std::string, std::map<std::string, std::string>> tasks;  // as RunFile::tasks
   std::vector<RunFile> run_files;                                   // of each source, in order
+  std::vector<CostPoint> costs;                                     // of sweeps over lengths
   std::vector<std::string> sources;                                 // paths as given
   std::vector<std::string> warnings;  // sentences: disagreements, mixed versions, failed documents
 };

@@ -75,4 +75,27 @@ Node name_cell(Node row, std::string_view name, std::string_view kind) {
   return cell;
 }
 
+Node put_table(Node parent, std::string_view caption, const Table& data) {
+  std::vector<TableColumn> columns;
+  for (const Column& column : data.columns) {
+    if (!column.machine_only) columns.push_back({column.title, column.right});
+  }
+  if (data.rows.empty() || columns.empty()) return {};
+  Node body = table(parent, caption, columns);
+  for (const auto& cells : data.rows) {
+    Node row = add(body, "tr");
+    for (std::size_t c = 0; c < data.columns.size(); ++c) {
+      if (data.columns[c].machine_only) continue;
+      const std::string& text = c < cells.size() ? cells[c].text : "";
+      if (data.columns[c].right) {
+        number_cell(row, text);
+      } else {
+        add_name(add(row, "td"), text, 60);
+      }
+    }
+  }
+  for (const std::string& note : data.notes) paragraph(parent, note, "soft");
+  return body;
+}
+
 }  // namespace deciban

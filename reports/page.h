@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "reports/markup.h"
+#include "reports/table.h"
 
 namespace deciban {
 
@@ -37,6 +38,8 @@ struct TableColumn {
 };
 // A table that scrolls by itself where the screen is narrow; rows are added to the body that is returned.
 Node table(Node parent, std::string_view caption, const std::vector<TableColumn>& columns);
+// A table made for every format; columns for machines are left out.
+Node put_table(Node parent, std::string_view caption, const Table& table);
 Node number_cell(Node row, std::string_view text, std::string_view kind = "");
 Node name_cell(Node row, std::string_view name, std::string_view kind = "");
 

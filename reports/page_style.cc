@@ -62,7 +62,7 @@ svg .grid { stroke: var(--hair); stroke-width: 1; }
 svg .zero { stroke: var(--ink); stroke-width: 1; }
 svg .interval { stroke-width: 2.5; stroke-linecap: round; }
 svg .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
-svg .band { opacity: .16; }
+svg .band { opacity: .11; }
 svg .front { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-dasharray: 1 4; stroke-linecap: round; }
 svg .accent .interval { stroke: var(--accent); } svg .accent .dot { fill: var(--accent); }
 svg .plain .interval { stroke: var(--plain); } svg .plain .dot { fill: var(--plain); }
@@ -78,18 +78,18 @@ svg .c5 .line, svg .c5 .interval { stroke: var(--c5); } svg .c5 .dot, svg .c5 .b
 .scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 4px; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums; min-width: 100%; }
 caption { text-align: left; padding-bottom: .6rem; }
-th, td { padding: .42rem .9rem .42rem 0; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--hair); }
+th, td { padding: .42rem .75rem .42rem 0; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--hair); }
 th:last-child, td:last-child { padding-right: .2rem; }
 thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--soft); white-space: nowrap; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 td, tbody th { white-space: nowrap; }
 td.wrap { white-space: normal; min-width: 14rem; }
 .n { text-align: right; }
-td .ci { display: block; color: var(--soft); font-size: .75rem; }
+td .ci { display: block; color: var(--soft); font-size: .72rem; }
 tr.first th, tr.first td { background: var(--wash); }
 tr.first th { box-shadow: -.5rem 0 var(--wash); } tr.first td:last-child { box-shadow: .3rem 0 var(--wash); }
 tr.grey th, tr.grey td { color: var(--soft); font-weight: 400; }
-td.best { font-weight: 650; }
+td.best { font-weight: 650; } td.best .ci { font-weight: 400; }
 ul.warnings { list-style: none; margin: 2rem 0 0; padding: .9rem 1.1rem; background: var(--warn); border-left: 3px solid var(--c4); }
 ul.warnings li { margin: .3rem 0; }
 code, .mono { font-family: var(--mono); font-size: .86em; overflow-wrap: anywhere; }

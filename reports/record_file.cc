@@ -3,57 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <stdexcept>
 #include <unordered_map>
 #include <utility>
+
+#include "reports/line_file.h"
 
 namespace deciban {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
-
 }  // namespace
 
 std::uint64_t read_record_file(const fs::path& path, const std::function<void(Record)>& take) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
-  std::uint64_t whole = 0, end = 0;
-  std::size_t number = 0;
-  std::optional<std::string> torn;  // why the line before is bad: allowed for the last one only
-  std::size_t torn_number = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    end += line.size() + (file.eof() ? 0 : 1);
-    if (blank(line)) {
-      if (!torn) whole = end;
-      continue;
-    }
-    if (torn) {
-      throw std::runtime_error(fmt::format("{}:{}: {}; delete the line to have its document scored again",
-                                           path.string(), torn_number, *torn));
-    }
-    try {
-      take(record_from_json(line));
-      whole = end;
-    } catch (const std::runtime_error& error) {
-      // Valid JSON that is no record was not left by a torn write.
-      if (nlohmann::json::accept(line)) {
-        throw std::runtime_error(fmt::format("{}:{}: {}", path.string(), number, error.what()));
-      }
-      torn = error.what();
-      torn_number = number;
-    }
-  }
-  if (file.bad())
-    throw std::runtime_error(fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
-  return whole;
+  return read_json_lines(
+      path, [&take](const std::string& line) { take(record_from_json(line)); },
+      "delete the line to have its document scored again");
 }
 
 std::vector<fs::path> record_files(const fs::path& directory) {

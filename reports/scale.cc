@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "reports/display_text.h"
-#include "reports/figures.h"
 
 namespace deciban {
 namespace {
@@ -29,10 +28,37 @@ int decimals(double step) {
   return digits;
 }
 
+struct Prefix {
+  double factor = 1;
+  std::string suffix;
+};
+
+// The decimal prefix in which a value of this size is written.
+Prefix prefix_of(double size, TickUnit unit) {
+  if (unit == TickUnit::plain || !(size > 0)) return {};
+  if (unit == TickUnit::seconds) {
+    for (const auto& [factor, name] : {std::pair{1.0, " s"}, {1e-3, " ms"}, {1e-6, " µs"}}) {
+      if (size >= factor) return {factor, name};
+    }
+    return {1e-9, " ns"};
+  }
+  const bool bytes = unit != TickUnit::count;
+  constexpr const char* kCounts[] = {"", " k", " M", " B", " T", " P"};
+  constexpr const char* kBytes[] = {" B", " kB", " MB", " GB", " TB", " PB"};
+  std::size_t power = 0;
+  for (double left = size; left >= 999.5 && power + 1 < std::size(kBytes); left /= 1000) ++power;
+  std::string suffix = bytes ? kBytes[power] : kCounts[power];
+  if (unit == TickUnit::bytes_per_second) suffix += "/s";
+  return {std::pow(1000.0, static_cast<double>(power)), suffix};
+}
+
+// Without a fraction of zeros.
+std::string shortest(double value) { return fmt::format("{:.6g}", value); }
+
 }  // namespace
 
 Scale::Scale(double low, double high, double from, double to, Spacing spacing, int ticks, bool rounded,
-             std::function<std::string(double)> label)
+             TickUnit unit)
     : low_(low), high_(high), from_(from), to_(to), log_(spacing == Spacing::logarithmic) {
   if (!std::isfinite(low) || !std::isfinite(high) || low > high)
     throw std::invalid_argument(fmt::format("an axis from {} to {} cannot be drawn", low, high));
@@ -50,8 +76,10 @@ Scale::Scale(double low, double high, double from, double to, Spacing spacing, i
     for (double power = std::floor(std::log10(low_)); power <= std::log10(high_); power += stride) {
       for (const double mark : marks) {
         const double value = mark * std::pow(10.0, power);
-        if (value >= low_ * (1 - 1e-9) && value <= high_ * (1 + 1e-9))
-          ticks_.push_back({value, label ? label(value) : short_number(value)});
+        if (value >= low_ * (1 - 1e-9) && value <= high_ * (1 + 1e-9)) {
+          const Prefix prefix = prefix_of(value, unit);
+          ticks_.push_back({value, shortest(value / prefix.factor) + prefix.suffix});
+        }
       }
     }
     return;
@@ -65,11 +93,14 @@ Scale::Scale(double low, double high, double from, double to, Spacing spacing, i
     low_ = std::floor(low_ / step + 1e-9) * step;
     high_ = std::ceil(high_ / step - 1e-9) * step;
   }
-  const int digits = decimals(step);
+  const Prefix prefix = prefix_of(std::max(std::abs(low_), std::abs(high_)), unit);
+  const int digits = decimals(step / prefix.factor);
   const double first = std::ceil(low_ / step - 1e-9);
   for (double i = first; i * step <= high_ + 1e-9 * step && ticks_.size() < 50; ++i) {
     const double value = i == 0 ? 0 : i * step;
-    ticks_.push_back({value, label ? label(value) : fmt::format("{:.{}f}", value, digits)});
+    std::string text = fmt::format("{:.{}f}{}", std::abs(value) / prefix.factor, digits,
+                                   value == 0 && unit != TickUnit::plain ? "" : prefix.suffix);
+    ticks_.push_back({value, value < 0 ? "−" + text : text});
   }
 }
 

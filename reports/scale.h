@@ -1,8 +1,8 @@
 // Axes: values to pixels, with ticks at round numbers.
 #pragma once
 
-#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace deciban {
@@ -15,6 +15,9 @@ struct Tick {
 // How an axis counts: steps of one size, or factors of one size.
 enum class Spacing { linear, logarithmic };
 
+// How ticks are written: as they are, or with a decimal prefix and unit that all ticks of the axis share.
+enum class TickUnit { plain, count, bytes, bytes_per_second, seconds };
+
 class Scale {
  public:
   // Covers the values low to high (widened to round numbers if `rounded`), drawn from pixel `from` to `to`,
@@ -22,7 +25,7 @@ class Scale {
   // that its step needs).  A range of no width is widened; a logarithmic one must be positive, else
   // std::invalid_argument.
   Scale(double low, double high, double from, double to, Spacing spacing = Spacing::linear, int ticks = 5,
-        bool rounded = true, std::function<std::string(double)> label = {});
+        bool rounded = true, TickUnit unit = TickUnit::plain);
 
   double at(double value) const;  // pixels; values beyond the ends lie on them
   double low() const { return low_; }

@@ -39,27 +39,25 @@ Costs costs_of(const Board& board, std::size_t lineup) {
 struct Kind {
   double Costs::*value;
   const char *heading, *axis, *caption;
-  std::string (*label)(double);
+  TickUnit unit;
   bool larger_is_better;
 };
-
-std::string rate(double value) { return short_byte_size(value) + "/s"; }
 
 const Kind kKinds[] = {
     {&Costs::parameters, "Against parameters", "parameters",
      "Down and left is better. The dotted steps join the models that no other one beats in both.",
-     short_number, false},
+     TickUnit::count, false},
     {&Costs::flops, "Against operations", "floating-point operations for one byte of text",
      "Two operations for each weight and token, embeddings apart, times tokens per byte: a tokenizer that "
      "makes fewer "
      "tokens makes a model cheaper. Attention over earlier tokens is not counted.",
-     short_number, false},
+     TickUnit::count, false},
     {&Costs::memory, "Against memory", "most memory while scoring",
-     "The process’s peak as it was run, with its batches; smaller batches need less.", short_byte_size,
+     "The process’s peak as it was run, with its batches; smaller batches need less.", TickUnit::bytes,
      false},
     {&Costs::speed, "Against speed", "bytes of text scored in a second",
      "As these runs took, on their machines; runs on different machines or beside other work do not compare.",
-     rate, true}};
+     TickUnit::bytes_per_second, true}};
 
 }  // namespace
 
@@ -78,7 +76,8 @@ void cost_section(Page& page, const ReportInput& input) {
       const Estimate& bits = board.figures.models[i].pooled;
       chart.points.push_back({board.lineups[i]->name, costs.*kind.value, bits.value, bits.interval});
     }
-    if (places.size() < 2) continue;
+    // Models of one size make no picture of what size buys.
+    if (places.size() < 2 || *places.rbegin() < 1.1 * *places.begin()) continue;
     if (!section) {
       section = page.section("cost", "Quality and cost");
       paragraph(section,
@@ -88,7 +87,7 @@ void cost_section(Page& page, const ReportInput& input) {
                   fmt::format("{} models; the horizontal axis shows {}, the vertical one bits per byte.",
                               chart.points.size(), kind.axis)};
     chart.x = {kind.axis, *places.rbegin() / *places.begin() > 3 ? Spacing::logarithmic : Spacing::linear,
-               kind.label};
+               kind.unit};
     chart.y.title = "bits per byte";
     chart.larger_x_is_better = kind.larger_is_better;
     add_text(section, "h3", kind.heading);

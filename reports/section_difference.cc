@@ -95,7 +95,7 @@ void difference_section(Page& page, const ReportInput& input) {
     pair_of(section, input, board, models[0], models[i]);
   if (models.size() > kMostPairs + 1) {
     paragraph(section,
-              fmt::format("The other {} are left out here; `deciban compare` shows any pair.",
+              fmt::format("The other {} are left out here; deciban compare shows any pair.",
                           models.size() - kMostPairs - 1),
               "soft");
   }

@@ -55,8 +55,8 @@ void table_of(Node section, const Board& board) {
   const bool several = board.sources.size() > 1;
   std::vector<TableColumn> columns{{"rank"},        {"model", false}, {"ties", false}, {"parameters"},
                                    {"mode", false}, {"bits/byte"},    {"rate %"}};
-  if (several) columns.push_back({"mean of sources"});
-  columns.push_back({"more than the first"});
+  if (several) columns.push_back({"source mean"});
+  columns.push_back({"vs first"});
   Node body = table(section, "Leaderboard: " + board.setting(), columns);
   for (std::size_t i = 0; i < board.lineups.size(); ++i) {
     const LineUp& lineup = *board.lineups[i];

@@ -26,27 +26,40 @@ void source_section(Page& page, const ReportInput& input) {
             "Bits per byte on each source of texts. What is good on code need not be good on prose; an "
             "average hides it.");
 
-  // Relative to the best model of each source, which makes sources of different entropy comparable.
-  LinesChart chart;
-  chart.text = {"Bits per byte of the first models on each source",
-                "One line a model, over the sources; lines only lead the eye from source to source."};
-  chart.y.title = "bits per byte";
-  chart.x.title = "source";
-  chart.categories = board.sources;
   const std::vector<std::size_t> models = models_of(board);
-  for (std::size_t m = 0; m < std::min(models.size(), kMostLines); ++m) {
-    LinesChart::Series series{board.lineups[models[m]]->name, {}};
-    for (std::size_t s = 0; s < board.sources.size(); ++s) {
-      const Estimate& bits = board.figures.models[models[m]].by_source[s];
-      series.points.push_back({static_cast<double>(s), bits.value, bits.interval});
+  if (models.size() > 1) {
+    // Sources differ far more than models do: only differences on the same documents make a picture.
+    LinesChart chart;
+    chart.text = {
+        "How many more bits models need than the first one, by source",
+        "For each source a point for each model, per cent more than the first model, with 95 % intervals."};
+    chart.y.title = fmt::format("% more bits than {}", board.lineups[models[0]]->name.substr(0, 60));
+    chart.x.title = "source";
+    chart.categories = board.sources;
+    chart.zero = true;
+    const std::size_t shown = std::min(models.size(), kMostLines + 1);
+    for (std::size_t m = 1; m < shown; ++m) {
+      LinesChart::Series series{board.lineups[models[m]]->name, {}, false, true};
+      for (std::size_t s = 0; s < board.sources.size(); ++s) {
+        Terms terms;
+        for (std::size_t d = board.panel.source_begin[s]; d < board.panel.source_begin[s + 1]; ++d) {
+          const double base = board.panel.bits[models[0]][d];
+          terms.push_back({100 * (board.panel.bits[models[m]][d] - base), base});
+        }
+        const Estimate more = ratio_estimate(terms, 0.95, input.options.seed, 1000);
+        // Side by side, so that intervals do not hide each other.
+        const double aside = (static_cast<double>(m) - static_cast<double>(shown) / 2) * 0.09;
+        series.points.push_back({static_cast<double>(s) + aside, more.value, more.interval});
+      }
+      chart.series.push_back(std::move(series));
     }
-    chart.series.push_back(std::move(series));
-  }
-  if (!chart.series.empty()) {
-    figure(section,
-           "Bands are 95 % intervals over the documents of a source. Lines that cross are models with "
-           "different strengths.",
-           [&](Node parent, double width) { draw_lines(parent, chart, width); });
+    figure(
+        section,
+        "Each point is the difference on the documents of one source, paired, with its 95 % interval; the "
+        "line at 0 "
+        "is the first model of the leaderboard. A model that changes places from source to source has other "
+        "strengths than the first.",
+        [&](Node parent, double width) { draw_lines(parent, chart, width); });
   }
 
   std::vector<TableColumn> columns{{"model", false}};
@@ -71,7 +84,7 @@ void source_section(Page& page, const ReportInput& input) {
   }
   paragraph(section,
             "The lowest of each column is in bold; whether it is lower than its neighbours is for the "
-            "intervals, and better for `deciban compare`, to say.",
+            "intervals, and better for deciban compare, to say.",
             "soft");
 }
 

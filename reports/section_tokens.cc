@@ -119,7 +119,7 @@ void position_section(Page& page, const ReportInput& input, const Board& board,
   chart.text = {
       "Bits per byte by position in the document",
       "One line a model: bits per byte of the bytes at each distance from the document's beginning."};
-  chart.x = {"bytes from the beginning of the document", Spacing::logarithmic, short_byte_size};
+  chart.x = {"bytes from the beginning of the document", Spacing::logarithmic, TickUnit::bytes};
   chart.y.title = "bits per byte";
   for (const ModelTokens& model : models) {
     LinesChart::Series series{board.lineups[model.lineup]->name, {}};
@@ -190,6 +190,11 @@ void token_sections(Page& page, const ReportInput& input) {
     if (with_tokens.size() == kMostModels) break;
   }
   if (with_tokens.empty()) return;
+  // Two versions of one model would show nothing: the second is the best of another kind, where there is one.
+  const auto other = std::find_if(with_tokens.begin() + 1, with_tokens.end(), [&](std::size_t i) {
+    return board.lineups[i]->model.digest != board.lineups[with_tokens[0]]->model.digest;
+  });
+  if (other != with_tokens.end()) std::rotate(with_tokens.begin() + 1, other, other + 1);
   const std::vector<std::uint32_t> chosen = chosen_documents(input, board, with_tokens);
   std::vector<ModelTokens> models;
   for (const std::size_t i : with_tokens) {

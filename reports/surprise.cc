@@ -13,7 +13,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kMostBytes = 1600;
+constexpr std::size_t kMostBytes = 1100;
 constexpr double kWordBytes = 1.5;  // shorter tokens on average: bytes, shown as words
 
 // Where each token ends, and the bits up to there (NaN from an unscored token on is local: sums are

@@ -124,6 +124,19 @@ TEST_P(Batching, CopiedAndResetStatesContinueExactly) {
   EXPECT_EQ(std::memcmp(first.data(), alone.data, alone.columns * sizeof(float)), 0);
 }
 
+TEST_P(Batching, ReadingAtOnceIsStepping) {
+  const std::vector<Token> text = tokens(45, 8);
+  const auto model = open(1, 16);  // chunks of 16: the text takes three
+  const auto batch = model->start_batch(2);
+  for (const Token token : text) batch->step(std::vector<Token>{token, 3});
+  batch->reset(1);
+  ASSERT_TRUE(batch->read(1, text));
+  const LogitRows next = batch->step(std::vector<Token>{5, 5});
+  EXPECT_EQ(std::memcmp(next.row(0).data(), next.row(1).data(), next.columns * sizeof(float)), 0);
+  EXPECT_THROW(batch->read(2, text), std::invalid_argument);
+  EXPECT_THROW(batch->read(0, std::vector<Token>{-1}), std::invalid_argument);
+}
+
 std::vector<std::tuple<std::string, std::string, std::string>> cases() {
   std::vector<std::tuple<std::string, std::string, std::string>> all;
   for (const std::string& isa : supported_isas()) {
