@@ -85,7 +85,7 @@ tbody th { font-weight: 500; }
 td, tbody th { white-space: nowrap; }
 td.wrap { white-space: normal; min-width: 14rem; }
 .n { text-align: right; }
-td .ci { display: block; color: var(--soft); font-size: .72rem; }
+.ci { display: block; color: var(--soft); font-size: .75rem; font-weight: 400; }
 tr.first th, tr.first td { background: var(--wash); }
 tr.first th { box-shadow: -.5rem 0 var(--wash); } tr.first td:last-child { box-shadow: .3rem 0 var(--wash); }
 tr.grey th, tr.grey td { color: var(--soft); font-weight: 400; }

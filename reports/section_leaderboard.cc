@@ -53,8 +53,7 @@ void chart_of(Node section, const Board& board, const std::string& setting) {
 
 void table_of(Node section, const Board& board) {
   const bool several = board.sources.size() > 1;
-  std::vector<TableColumn> columns{{"rank"},        {"model", false}, {"ties", false}, {"parameters"},
-                                   {"mode", false}, {"bits/byte"},    {"rate %"}};
+  std::vector<TableColumn> columns{{"rank"}, {"model", false}, {"ties", false}, {"bits/byte"}, {"rate %"}};
   if (several) columns.push_back({"source mean"});
   columns.push_back({"vs first"});
   Node body = table(section, "Leaderboard: " + board.setting(), columns);
@@ -63,11 +62,14 @@ void table_of(Node section, const Board& board) {
     const ModelFigures& figures = board.figures.models[i];
     Node row = add(body, "tr", lineup.compressor ? "grey" : i == 0 ? "first" : "");
     number_cell(row, ranks(figures));
-    name_cell(row, lineup.name);
+    std::string about = lineup.mode;
+    if (lineup.model.parameters > 0) {
+      about = short_number(static_cast<double>(lineup.model.parameters)) +
+              (about.empty() ? " parameters" : " parameters, " + about);
+    }
+    Node name = name_cell(row, lineup.name);
+    if (!about.empty()) add_text(name, "span", about, "ci");
     add_text(row, "td", figures.group);
-    number_cell(row, lineup.model.parameters > 0 ? short_number(static_cast<double>(lineup.model.parameters))
-                                                 : kNoFigure);
-    add_text(row, "td", lineup.mode.empty() ? kNoFigure : lineup.mode);
     add_text(number_cell(row, fixed(figures.pooled.value, 4)), "span",
              interval_text(figures.pooled.interval, 4), "ci");
     number_cell(row, fixed(kPercentPerBit * figures.pooled.value, 2));
