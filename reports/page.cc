@@ -1,5 +1,7 @@
 #include "reports/page.h"
 
+#include "reports/display_text.h"
+
 namespace deciban {
 
 Page::Page(const std::string& title) {
@@ -17,7 +19,7 @@ Page::Page(const std::string& title) {
   Node schemes = add(head, "meta");
   put(schemes, "name", "color-scheme");
   put(schemes, "content", "light dark");
-  add_text(head, "title", title);
+  add_text(head, "title", shorten_middle(display_text(title.substr(0, 2000)), 160));
   add(head, "style").append_child(pugi::node_pcdata).set_value(page_style());
   Node body = add(html, "body");
   header_ = add(body, "header");
@@ -59,7 +61,7 @@ Node table(Node parent, std::string_view caption, const std::vector<TableColumn>
   for (const TableColumn& column : columns) {
     Node cell = add(row, "th", column.number ? "n" : "");
     put(cell, "scope", "col");
-    put_text(cell, column.title);
+    add_name(cell, column.title, 32);
   }
   return add(node, "tbody");
 }

@@ -69,7 +69,7 @@ Scale::Scale(double low, double high, double from, double to, Spacing spacing, i
     const double factor = std::pow(high_ / low_, 0.06);
     if (rounded) low_ /= factor, high_ *= factor;
     const double decades = std::log10(high_ / low_);
-    const auto marks = decades > ticks         ? std::vector<double>{1}
+    const auto marks = decades > ticks - 0.5   ? std::vector<double>{1}
                        : decades > ticks / 2.5 ? std::vector<double>{1, 3}
                                                : std::vector<double>{1, 2, 5};
     const double stride = std::max(1.0, std::ceil(decades / (ticks + 1)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "reports/display_text.h"
 #include "reports/figures.h"
 #include "reports/sections.h"
 
@@ -73,7 +74,10 @@ std::string listed(const std::vector<std::string>& names, std::size_t most) {
   const std::size_t shown = names.size() > most ? most : names.size();
   for (std::size_t i = 0; i < shown; ++i) {
     const bool last = i + 1 == shown && shown == names.size();
-    text += (i == 0 ? "" : last ? " and " : ", ") + names[i];
+    text += (i == 0 ? ""
+             : last ? " and "
+                    : ", ") +
+            shorten_middle(display_text(names[i].substr(0, 1000)), 40);
   }
   return names.size() > most ? fmt::format("{} and {} more", text, names.size() - most) : text;
 }
@@ -92,7 +96,7 @@ void summary_section(Page& page, const ReportInput& input) {
                               models_of(input.boards[0]).size() == 1 ? "model" : "models")
                 : "Language models on tasks";
   }
-  add_text(header, "h1", title);
+  add_text(header, "h1", shorten_middle(display_text(title.substr(0, 2000)), 160));
   if (scored) verdict(header, input.boards[0]);
   paragraph(
       header,

@@ -95,7 +95,7 @@ std::string judged(const ScratchDirectory& scratch, std::string html, int width,
       "--window-size={},1000 "
       "--virtual-time-budget=4000 --dump-dom file://{} 2>/dev/null",
       browser(), scratch.path().string(), dark ? 0 : 1, width, (scratch / "page.html").string()));
-  const std::size_t begin = out.find("texts="), end = out.find("]END");
+  const std::size_t begin = out.rfind("texts="), end = out.rfind("]END");
   return begin == std::string::npos || end == std::string::npos
              ? "the browser said nothing of it: " + out.substr(0, 200)
              : out.substr(begin, end + 1 - begin);

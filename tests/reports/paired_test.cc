@@ -145,5 +145,28 @@ TEST(Paired, RefusesNonsense) {
   EXPECT_THROW(one({{1, NAN, 1}}), std::invalid_argument);
 }
 
+// The short version of tests/reports/simulate_statistics.cc: enough to notice a wrong test.
+TEST(Paired, FalsePositivesStayNearTheLevel) {
+  constexpr int kTrials = 1500;
+  int positives = 0, called_same = 0;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Random random(static_cast<std::uint64_t>(trial) + 1);
+    std::vector<PairedTerm> same, margin;
+    for (int d = 0; d < 60; ++d) {
+      const double base = 500 + 1000 * random.unit(), noise = 40 * (random.unit() + random.unit() - 1);
+      same.push_back({base, base + noise, 1000});
+      margin.push_back({base, base * 1.005 + noise, 1000});
+    }
+    PairedOptions options;
+    options.resamples = 500;
+    options.seed = random.next();
+    positives += *one(same, options).p < 0.05;
+    called_same += *one(margin, options).p_same < 0.05;
+  }
+  const double noise = 3 * std::sqrt(0.05 * 0.95 / kTrials);
+  EXPECT_NEAR(positives / static_cast<double>(kTrials), 0.05, 0.01 + noise);
+  EXPECT_LE(called_same / static_cast<double>(kTrials), 0.055 + noise);
+}
+
 }  // namespace
 }  // namespace deciban

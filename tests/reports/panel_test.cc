@@ -56,7 +56,7 @@ TEST(Panel, IntervalsAreThoseOfOneModelAlone) {
 
 // Intervals of single models overlap widely; the paired differences are clear all the same.
 TEST(Panel, TellsModelsApartByTheirDifferences) {
-  const PanelFigures figures = panel_figures(panel_of({1.0, 1.003, 1.05}, 200, 0.01));
+  const PanelFigures figures = panel_figures(panel_of({1.0, 1.001, 1.05}, 200, 0.01));
   EXPECT_GT(figures.models[0].pooled.interval->high, figures.models[2].pooled.interval->low);
   EXPECT_EQ(figures.models[0].group, "a");
   EXPECT_EQ(figures.models[1].group, "a");
