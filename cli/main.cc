@@ -14,12 +14,14 @@
 #include "cli/bench.h"
 #include "cli/bench_context.h"
 #include "cli/compress.h"
+#include "cli/compare.h"
 #include "cli/console.h"
 #include "cli/eval.h"
 #include "cli/fetch.h"
 #include "cli/help_page.h"
 #include "cli/info.h"
 #include "cli/serve/serve.h"
+#include "cli/report.h"
 #include "cli/suggest.h"
 #include "cli/verify_published.h"
 #include "datasets/sources.h"
@@ -49,6 +51,8 @@ struct Arguments {
   VerifyOptions verify;
   std::vector<std::string> subjects;
   FetchOptions fetch;
+  CompareOptions compare;
+  ReportCommand report;
   BenchOptions bench;
   ContextOptions context;
   CompressOptions compress;
@@ -253,6 +257,57 @@ void add_fetch(CLI::App* app, FetchOptions& options) {
   app->add_option("--server", options.servers, "another address, for mirrors: " + names)
       ->type_name("NAME=URL")
       ->group("network");
+}
+
+void add_compare(CLI::App* app, CompareOptions& options) {
+  app->add_option("side", options.sides, "base, then new: each a run's directory or records, or RUN:MODEL")
+      ->type_name("BASE NEW")
+      ->group("what");
+  app->add_option("-t,--task", options.task, "only this task; default: all that both have")
+      ->type_name("TASK")
+      ->group("what");
+  app->add_option(
+         "--same-within", options.same_within,
+         "differences below this share of the base are none that matter; default 0.5%, 0: never say same")
+      ->type_name("SHARE")
+      ->group("how");
+  app->add_option(
+         "--fail-if", options.fail_if,
+         "exit with 4 if the new one is worse; if that is unclear, too; or if it is different (not shown to "
+         "be the same)")
+      ->type_name("WORD")
+      ->group("how");
+  app->add_flag("--across", options.across, "compare even where windows or start tokens differ")
+      ->group("how");
+  app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
+}
+
+void add_report(CLI::App* app, ReportCommand& options) {
+  app->add_option("run", options.runs, "directories of runs, directories of such, or files of records")
+      ->type_name("DIR…")
+      ->group("what");
+  app->add_option("-o,--output", options.output, "the page, PAGE.html; without it a table is printed")
+      ->type_name("PAGE")
+      ->group("what");
+  app->add_option("--table", options.table, "what is printed: leaderboard (default), sources or tasks")
+      ->type_name("NAME")
+      ->group("what");
+  app->add_option("--title", options.title, "the page's heading")->type_name("TEXT")->group("page");
+  app->add_option(
+         "-c,--corpus", options.corpora,
+         "texts of the runs, checked by SHA-256: with token scores, passages are shown coloured by surprise")
+      ->type_name("CORPUS…")
+      ->group("page");
+  app->add_option("--document", options.documents,
+                  "show these documents' passages; default: three that differ most")
+      ->type_name("ID…")
+      ->group("page");
+  app->add_option("--published", options.published,
+                  "set beside published figures, in grey: a name, a file, or all")
+      ->type_name("NAME…")
+      ->group("page");
+  app->add_flag("--list-published", options.list_published, "show which there are")->group("page");
+  app->add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
 }
 
 void add_bench(CLI::App* app, BenchOptions& options) {
@@ -463,7 +518,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "bench", "bench context", "compress", "decompress", "serve", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval", "report", "compare", "bench", "bench context", "compress", "decompress", "serve", "info", "fetch", "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -482,6 +537,21 @@ int run_command(int argc, char** argv) {
                                "deciban eval -m rwkv7-0.1b.pth -t mmlu --shots 5 --limit 20"});
   add_eval(eval_command.app, arguments.eval);
   eval_command.run = [&](const Console& console) { return eval(arguments.eval, typed, console); };
+
+  Command& report_command =
+      add("report", "one page, or one table, of any number of runs", "DIR… [-o PAGE.html] [OPTION…]",
+          {"deciban report runs/nov -o report.html", "deciban report runs/* --format md --export board.md",
+           "deciban report runs/nov -c arxiv.jsonl --published rwkv-wiki-1.5b -o report.html"});
+  add_report(report_command.app, arguments.report);
+  report_command.run = [&](const Console& console) { return report(arguments.report, console); };
+
+  Command& compare_command =
+      add("compare", "two models on the same documents: better, worse, same or unclear", "BASE NEW [OPTION…]",
+          {"deciban compare runs/old runs/new --fail-if worse",
+           "deciban compare runs/nov:rwkv7 runs/nov:rwkv4 --same-within 1%",
+           "deciban compare runs/f16 runs/int8 --format json --export verdict.json"});
+  add_compare(compare_command.app, arguments.compare);
+  compare_command.run = [&](const Console& console) { return compare(arguments.compare, console); };
 
   Command& bench_command =
       add("bench", "what models cost at each length: time, memory, and how they grow", "-m MODEL… [OPTION…]",

@@ -1,0 +1,158 @@
+#include "reports/run_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace deciban {
+namespace {
+
+using nlohmann::json;
+
+// A command is kept as a list of words.
+std::string text(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "";
+  if (value.is_array()) {
+    std::string words;
+    for (const json& word : value) words += (words.empty() ? "" : " ") + text(word);
+    return words;
+  }
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string text(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() ? "" : text(*found);
+}
+
+std::uint64_t count(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return 0;
+  if (found->is_number_unsigned()) return found->get<std::uint64_t>();
+  const double value = found->get<double>();
+  return value >= 0 && value < 1.8e19 ? static_cast<std::uint64_t>(value) : 0;
+}
+
+template <typename Take>
+void each(const json& object, const char* key, Take take) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) return;
+  for (const json& entry : *found) {
+    if (entry.is_object()) take(entry);
+  }
+}
+
+std::map<std::string, std::string> words(const json& object, const char* key) {
+  std::map<std::string, std::string> result;
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_object()) return result;
+  for (const auto& [name, value] : found->items()) result[name] = text(value);
+  return result;
+}
+
+RunModel model_of(const json& entry) {
+  RunModel model;
+  model.label = text(entry, "label");
+  model.family = text(entry, "family");
+  model.digest = text(entry, "digest");
+  model.tokenizer = text(entry, "tokenizer");
+  model.tokenizer_digest = text(entry, "tokenizer_digest");
+  model.mode = text(entry, "mode");
+  model.weight_format = text(entry, "weight_format");
+  model.activation_format = text(entry, "activation_format");
+  model.device = text(entry, "device");
+  model.kernels = text(entry, "kernels");
+  model.parameters = count(entry, "parameters");
+  model.layers = count(entry, "layers");
+  model.width = count(entry, "width");
+  model.vocabulary = count(entry, "vocabulary");
+  model.state_bytes = count(entry, "state_bytes");
+  model.peak_memory = count(entry, "peak_memory_bytes");
+  const auto constant = entry.find("constant_state");
+  if (constant != entry.end() && constant->is_boolean()) model.constant_state = constant->get<bool>();
+  const auto cutoff = entry.find("training_cutoff");
+  if (cutoff != entry.end() && cutoff->is_object()) {
+    model.training_cutoff = text(*cutoff, "date");
+    model.cutoff_basis = text(*cutoff, "basis");
+  }
+  model.windows = words(entry, "windows");
+  return model;
+}
+
+RunSitting sitting_of(const json& entry) {
+  RunSitting sitting;
+  sitting.started = text(entry, "started");
+  sitting.ended = text(entry, "ended");
+  sitting.status = text(entry, "status");
+  sitting.command = text(entry, "command");
+  sitting.version = text(entry, "version");
+  sitting.commit = text(entry, "commit");
+  for (const auto& [name, value] : words(entry, "policies")) sitting.policies.emplace_back(name, value);
+  const auto machine = entry.find("machine");
+  if (machine != entry.end() && machine->is_object()) {
+    sitting.cpu = text(*machine, "cpu");
+    sitting.isa = text(*machine, "isa");
+    sitting.system = text(*machine, "system");
+    sitting.cpus = count(*machine, "cpus");
+    sitting.memory = count(*machine, "memory_bytes");
+  }
+  return sitting;
+}
+
+template <typename T>
+void append(std::vector<T>& to, std::vector<T>&& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+}  // namespace
+
+RunFile parse_run_file(std::string_view content) {
+  const json object = json::parse(content, nullptr, false);
+  if (!object.is_object()) throw std::runtime_error("not a JSON object");
+  RunFile run;
+  each(object, "models", [&](const json& entry) { run.models.push_back(model_of(entry)); });
+  each(object, "corpora", [&](const json& entry) {
+    run.corpora.push_back({text(entry, "name"), text(entry, "path"), text(entry, "kind"),
+                           text(entry, "digest"), count(entry, "documents"), count(entry, "bytes")});
+  });
+  each(object, "runs", [&](const json& entry) { run.sittings.push_back(sitting_of(entry)); });
+  const auto tasks = object.find("tasks");
+  if (tasks != object.end() && tasks->is_object()) {
+    for (const auto& [name, task] : tasks->items()) {
+      if (task.is_object()) run.tasks[name] = words(task, "measures");
+    }
+  }
+  return run;
+}
+
+RunFile read_run_files(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "run.json" || (name.starts_with("run.") && name.ends_with(".json")))
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  RunFile all;
+  for (const std::filesystem::path& file : files) {
+    std::ifstream stream(file, std::ios::binary);
+    const std::string content(std::istreambuf_iterator<char>(stream), {});
+    try {
+      RunFile run = parse_run_file(content);
+      append(all.models, std::move(run.models));
+      append(all.corpora, std::move(run.corpora));
+      append(all.sittings, std::move(run.sittings));
+      all.tasks.merge(run.tasks);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+    }
+  }
+  return all;
+}
+
+}  // namespace deciban
