@@ -15,6 +15,7 @@
 #include "cli/console.h"
 #include "cli/eval.h"
 #include "cli/fetch.h"
+#include "cli/gate_command.h"
 #include "cli/help_page.h"
 #include "cli/info.h"
 #include "cli/suggest.h"
@@ -342,7 +343,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "bench", "info", "fetch", "verify-published"};
+  const std::vector<std::string> order{"eval", "bench", "gate", "info", "fetch", "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -404,21 +405,45 @@ int run_command(int argc, char** argv) {
   add_model_options(verify_command.app, arguments.verify.model.device, arguments.verify.model.format,
                     arguments.verify.model.tokenizer, arguments.verify.model.threads);
   verify_command.run = [&](const Console& console) { return verify_published(arguments.verify, console); };
+
+  add("gate", "has a change made kernels slower or wrong? for CI", "WORD …", {});
+  std::vector<std::string> gate_words;
+  for (const GateCommand& word : gate_commands()) {
+    Command& gate_command = add("gate " + word.word, word.description, word.usage, word.examples);
+    word.add_options(*gate_command.app);
+    gate_command.run = word.run;
+    if (!word.hidden) gate_words.push_back(word.word);
+  }
   for (auto& [name, command] : commands) add_common(command.app, arguments.common);
 
   if (argc < 2) {
     std::cerr << overview(commands, order);
     return kUsage;
   }
-  const std::string word = argv[1];
+  std::string word = argv[1];
+  int taken = 2;  // words before the command's own
   if (word == "--version") {
     std::cout << fmt::format("deciban {} ({})\n", DECIBAN_VERSION, DECIBAN_COMMIT);
     return kDone;
   }
   if (word == "-h" || word == "--help" || word == "help") {
-    const auto asked = argc > 2 ? commands.find(argv[2]) : commands.end();
-    std::cout << (asked == commands.end() ? overview(commands, order) : help_of(asked->second));
+    const std::string topic = argc > 2 ? argv[2] : "";
+    const auto asked = commands.find(topic == "gate" && argc > 3 ? topic + " " + argv[3] : topic);
+    std::cout << (topic == "gate" && argc == 3 ? gate_overview()
+                  : asked == commands.end()    ? overview(commands, order)
+                                               : help_of(asked->second));
     return kDone;
+  }
+  if (word == "gate") {
+    const std::string next = argc > 2 ? argv[2] : "";
+    if (next.empty() || next == "-h" || next == "--help") {
+      (next.empty() ? std::cerr : std::cout) << gate_overview();
+      return next.empty() ? kUsage : kDone;
+    }
+    if (!commands.contains("gate " + next))
+      throw UsageError(fmt::format("unknown word '{}' after gate{}", next, did_you_mean(next, gate_words)));
+    word += " " + next;
+    taken = 3;
   }
   const auto command = commands.find(word);
   if (command == commands.end()) {
@@ -426,7 +451,7 @@ int run_command(int argc, char** argv) {
                                  did_you_mean(word, order)));
   }
   try {
-    parse(*command->second.app, {argv + 2, argv + argc});
+    parse(*command->second.app, {argv + taken, argv + argc});
   } catch (const CLI::CallForHelp&) {
     std::cout << help_of(command->second);
     return kDone;

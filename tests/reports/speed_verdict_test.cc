@@ -20,9 +20,9 @@ double normal(Random& random) {
 
 struct Noise {
   int batches = 5;          // a timing is the fastest of so many, as `gate ab` takes it
-  double jitter = 0.04;     // of each batch
-  double luck = 0.015;       // of each process (its memory's layout), one a round and side
-  double outliers = 0.15;   // share of batches that something disturbed, by an exponential of mean 40 %
+  double jitter = 0.035;    // of each batch
+  double luck = 0.012;       // of each process (its memory's layout), one a round and side
+  double outliers = 0.12;   // share of batches that something disturbed, by an exponential of mean 40 %
   double drift = 0.1;       // from the first round to the last
   double neighbours = 0.1;  // what a busy neighbour costs, as a state that lasts some rounds
 };
