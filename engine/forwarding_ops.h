@@ -36,7 +36,8 @@ class ForwardingOps : public Ops {
   void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override {
     inner_.write(tensor, row, count, values);
   }
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     inner_.embed(table, tokens, norm, x);
   }
   void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,

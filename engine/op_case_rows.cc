@@ -85,7 +85,7 @@ class EmbedProblem::Run final : public OpRun {
  private:
   const EmbedProblem& p_;
   Ops& ops_;
-  std::unique_ptr<Table> table_;
+  std::unique_ptr<EmbeddingTable> table_;
   BoundNorm norm_;
   Tensor x_;
 };

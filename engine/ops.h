@@ -70,9 +70,9 @@ class DECIBAN_API Vector {
 };
 
 // The embedding table; stays in its file, rows are read when they are met.
-class DECIBAN_API Table {
+class DECIBAN_API EmbeddingTable {
  public:
-  virtual ~Table() = default;
+  virtual ~EmbeddingTable() = default;
 };
 
 // Many sequences side by side without padding: piece i is rows [row, row + count) of every tensor of a chunk,
@@ -184,7 +184,8 @@ class DECIBAN_API Ops {
   virtual void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) = 0;
 
   // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
-  virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
+  virtual void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+                     Tensor x) = 0;
 
   // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the
   // others the row before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's
@@ -259,7 +260,7 @@ class DECIBAN_API Backend {
   // packed. Throws std::runtime_error naming the tensor if a value is not finite.
   virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
-  virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
+  virtual std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
   // Why this device does not compute in `mode`, in words; empty if it does.

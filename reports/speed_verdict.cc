@@ -71,6 +71,20 @@ SpeedResult compare(const SpeedSamples& c, const SpeedRule& rule) {
   return result;
 }
 
+// The family-wise level at which each hypothesis would just be rejected.
+std::vector<double> holm_adjusted(std::span<const double> p) {
+  std::vector<std::size_t> order(p.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
+  std::vector<double> adjusted(p.size());
+  double so_far = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    so_far = std::max(so_far, std::min(1.0, p[order[i]] * static_cast<double>(p.size() - i)));
+    adjusted[order[i]] = so_far;
+  }
+  return adjusted;
+}
+
 }  // namespace
 
 std::string_view name(SpeedVerdict verdict) {
@@ -85,19 +99,6 @@ std::string_view name(SpeedVerdict verdict) {
       break;
   }
   return "unclear";
-}
-
-std::vector<double> holm(std::span<const double> p) {
-  std::vector<std::size_t> order(p.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
-  std::vector<double> adjusted(p.size());
-  double so_far = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    so_far = std::max(so_far, std::min(1.0, p[order[i]] * static_cast<double>(p.size() - i)));
-    adjusted[order[i]] = so_far;
-  }
-  return adjusted;
 }
 
 std::size_t least_samples(std::size_t cases, bool paired, double alpha) {
@@ -121,8 +122,8 @@ std::vector<SpeedResult> judge_speed(std::span<const SpeedSamples> cases, const 
     slower.push_back(results.back().p_slower);
     faster.push_back(results.back().p_faster);
   }
-  slower = holm(slower);
-  faster = holm(faster);
+  slower = holm_adjusted(slower);
+  faster = holm_adjusted(faster);
   for (std::size_t i = 0; i < results.size(); ++i) {
     SpeedResult& r = results[i];
     r.p_slower = slower[i];

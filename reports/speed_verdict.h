@@ -50,9 +50,6 @@ struct SpeedResult {
 // case for timings that are not finite and above 0, and for pairs of unequal number.
 std::vector<SpeedResult> judge_speed(std::span<const SpeedSamples> cases, const SpeedRule& rule = {});
 
-// Holm's adjustment: the family-wise level at which each hypothesis would just be rejected.
-std::vector<double> holm(std::span<const double> p);
-
 // The fewest samples of each side with which a case among `cases` can be called slower at all.
 std::size_t least_samples(std::size_t cases, bool paired, double alpha);
 

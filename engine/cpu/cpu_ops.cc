@@ -93,7 +93,8 @@ class CpuOps final : public Ops {
     }
   }
 
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
     team_.run(tokens.size(), [&](std::size_t i, int thread) {

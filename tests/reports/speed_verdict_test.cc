@@ -21,7 +21,7 @@ double normal(Random& random) {
 struct Noise {
   int batches = 5;          // a timing is the fastest of so many, as `gate ab` takes it
   double jitter = 0.035;    // of each batch
-  double luck = 0.012;       // of each process (its memory's layout), one a round and side
+  double luck = 0.012;      // of each process (its memory's layout), one a round and side
   double outliers = 0.12;   // share of batches that something disturbed, by an exponential of mean 40 %
   double drift = 0.1;       // from the first round to the last
   double neighbours = 0.1;  // what a busy neighbour costs, as a state that lasts some rounds
@@ -170,14 +170,16 @@ TEST(SpeedVerdict, EstimatesTheRatio) {
   EXPECT_LT(r.p_slower, 1e-5);
 }
 
-// By hand: 0.01 * 3, 0.02 * 2, and 0.03 may not fall below the one before.
-TEST(Holm, AdjustsStepByStep) {
-  const std::vector<double> adjusted = holm(std::vector<double>{0.03, 0.01, 0.02});
-  EXPECT_DOUBLE_EQ(adjusted[1], 0.03);
-  EXPECT_DOUBLE_EQ(adjusted[2], 0.04);
-  EXPECT_DOUBLE_EQ(adjusted[0], 0.04);
-  EXPECT_EQ(holm(std::vector<double>{0.9, 0.8})[0], 1);
-  EXPECT_TRUE(holm({}).empty());
+// By hand: of n pairs that all speak for the new being slower p is 2^-n.  The smallest of three counts three
+// times, the next twice, and none may fall below the one before.
+TEST(SpeedVerdict, AdjustsStepByStepOverAllCases) {
+  const std::vector<SpeedSamples> cases{constant(2, 8), constant(2, 10), constant(2, 9)};
+  const auto results = judge_speed(cases);
+  EXPECT_DOUBLE_EQ(results[1].p_slower, 3 * std::ldexp(1, -10));
+  EXPECT_DOUBLE_EQ(results[2].p_slower, 2 * std::ldexp(1, -9));
+  EXPECT_DOUBLE_EQ(results[0].p_slower, 2 * std::ldexp(1, -9));
+  EXPECT_EQ(results[0].p_faster, 1);
+  EXPECT_TRUE(judge_speed({}).empty());
 }
 
 TEST(SpeedVerdict, SaysHowManySamplesItNeeds) {
