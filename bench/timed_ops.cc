@@ -66,7 +66,8 @@ class TimedOps final : public ForwardingOps {
     const Note note(sheet_, "read");
     inner_.read(tensor, row, count, out);
   }
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     const Note note(sheet_, "embed");
     inner_.embed(table, tokens, norm, x);
   }
@@ -180,7 +181,9 @@ std::unique_ptr<Weight> TimedBackend::matrix(const StoredTensor& tensor, Numeric
   return inner_->matrix(tensor, mode);
 }
 std::unique_ptr<Vector> TimedBackend::vector(std::span<const float> values) { return inner_->vector(values); }
-std::unique_ptr<Table> TimedBackend::table(const StoredTensor& tensor) { return inner_->table(tensor); }
+std::unique_ptr<EmbeddingTable> TimedBackend::table(const StoredTensor& tensor) {
+  return inner_->table(tensor);
+}
 std::unique_ptr<Ops> TimedBackend::open(int threads) {
   return std::make_unique<TimedOps>(inner_->open(threads), sheet_);
 }

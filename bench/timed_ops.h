@@ -52,7 +52,7 @@ class TimedBackend final : public Backend {
   std::string kernels() const override;
   std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) override;
   std::unique_ptr<Vector> vector(std::span<const float> values) override;
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override;
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) override;
   std::unique_ptr<Ops> open(int threads) override;
   std::uint64_t weight_bytes() const override;
   std::string refusal(NumericMode mode) const override;

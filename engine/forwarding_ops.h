@@ -36,7 +36,8 @@ class ForwardingOps : public Ops {
   void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override {
     inner_.write(tensor, row, count, values);
   }
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     inner_.embed(table, tokens, norm, x);
   }
   void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
@@ -60,7 +61,7 @@ class ForwardingOps : public Ops {
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override {
     inner_.wkv7(params, r, w, k, v, a, g, layout, state, out);
   }
-  void add_rows(const Table& table, std::span<const Token> rows, Tensor x) override {
+  void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x) override {
     inner_.add_rows(table, rows, x);
   }
   std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {

@@ -311,6 +311,25 @@ class HeadProblem final : public OpProblem {
     return {std::move(logprob), std::move(best_logprob), std::move(best)};
   }
 
+  std::vector<Regret> regrets(const std::vector<std::vector<float>>& outputs) const override {
+    const std::size_t vocabulary = c_.outputs;
+    const Bounded p = products(w_, vocabulary, c_.inputs, false, c_.mode, x_, c_.rows);
+    std::vector<Regret> all;
+    for (std::size_t r = 0; r < c_.rows && r < outputs.at(2).size(); ++r) {
+      const double* logit = p.value.data() + r * vocabulary;
+      const double* error = p.error.data() + r * vocabulary;
+      const std::size_t top = std::max_element(logit, logit + vocabulary) - logit;
+      const float named = outputs[2][r];
+      if (!(named >= 0 && named < static_cast<float>(vocabulary))) {
+        all.push_back({std::numeric_limits<double>::infinity(), 0});
+        continue;
+      }
+      const auto chosen = static_cast<std::size_t>(named);
+      all.push_back({logit[top] - logit[chosen], error[top] + error[chosen]});
+    }
+    return all;
+  }
+
  private:
   class Run;
   OpCase c_;

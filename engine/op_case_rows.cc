@@ -105,7 +105,7 @@ class EmbedProblem::Run final : public OpRun {
  private:
   const EmbedProblem& p_;
   Ops& ops_;
-  std::unique_ptr<Table> table_;
+  std::unique_ptr<EmbeddingTable> table_;
   BoundNorm norm_;
   Tensor x_;
 };
@@ -326,7 +326,7 @@ class AddRowsProblem::Run final : public OpRun {
  private:
   const AddRowsProblem& p_;
   Ops& ops_;
-  std::unique_ptr<Table> table_;
+  std::unique_ptr<EmbeddingTable> table_;
   Tensor x_;
 };
 

@@ -110,6 +110,12 @@ class OpRun {
   virtual std::vector<std::vector<float>> outputs() = 0;  // in the order of OpProblem::expected()
 };
 
+// By how much a token that a head named best is less probable than the best, in nats, and how much of that
+// rounding may explain.
+struct Regret {
+  double nats = 0, allowed = 0;
+};
+
 // A case's inputs on the host.
 class OpProblem {
  public:
@@ -117,6 +123,9 @@ class OpProblem {
   // The run comes reset.  Problem, backend and ops must outlive it.
   virtual std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const = 0;
   virtual std::vector<Expected> expected() const = 0;
+  // score_head: of each row, in exact arithmetic; an id outside the vocabulary is infinitely regretted.  Other
+  // operations have none.
+  virtual std::vector<Regret> regrets(const std::vector<std::vector<float>>& /*outputs*/) const { return {}; }
 };
 
 // Throws std::logic_error if the case asks for what ops.h does not define.

@@ -13,7 +13,7 @@ namespace {
 
 OutOfDeviceMemory::~OutOfDeviceMemory() = default;
 
-void Ops::add_rows(const Table&, std::span<const Token>, Tensor) { refuse_attention(); }
+void Ops::add_rows(const EmbeddingTable&, std::span<const Token>, Tensor) { refuse_attention(); }
 
 std::unique_ptr<KvCache> Ops::allocate_cache(const KvShape&, std::size_t) { refuse_attention(); }
 

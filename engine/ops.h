@@ -70,9 +70,9 @@ class DECIBAN_API Vector {
 };
 
 // The embedding table; stays in its file, rows are read when they are met.
-class DECIBAN_API Table {
+class DECIBAN_API EmbeddingTable {
  public:
-  virtual ~Table() = default;
+  virtual ~EmbeddingTable() = default;
 };
 
 // Many sequences side by side without padding: piece i is rows [row, row + count) of every tensor of a chunk,
@@ -237,7 +237,8 @@ class DECIBAN_API Ops {
   virtual void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) = 0;
 
   // x[i] = LN(table[tokens[i]]; norm) if a norm is given, else table[tokens[i]].
-  virtual void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) = 0;
+  virtual void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+                     Tensor x) = 0;
 
   // h = LN(x); d = h_prev - h, where h_prev of a piece's first row is the state's (C floats) and of the
   // others the row before; outs[i] = h + d * mixes[i] (f32 or product type).  The state becomes the piece's
@@ -273,7 +274,7 @@ class DECIBAN_API Ops {
                     Tensor out) = 0;
 
   // x[i] += table[rows[i]]: learned positions.
-  virtual void add_rows(const Table& table, std::span<const Token> rows, Tensor x);
+  virtual void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x);
 
   virtual std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots);
   // Appends the pieces' k and v ([rows, kv_heads * head_size]) to `layer` of the cache, which has room for
@@ -325,7 +326,7 @@ class DECIBAN_API Backend {
   // naming the tensor if a value is not finite.
   virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
-  virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
+  virtual std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
   // Whether its Ops have add_rows(), allocate_cache(), attention(), RMS norms and norms without bias: what

@@ -15,7 +15,7 @@ struct RwkvParts {
   RwkvShape shape;
   NumericMode mode;
   std::unique_ptr<Backend> backend;  // before what it made, so that it goes last
-  std::unique_ptr<Table> embedding;
+  std::unique_ptr<EmbeddingTable> embedding;
   OwnedNorm ln0, ln_out;
   std::unique_ptr<Weight> head;
   std::unique_ptr<RwkvNet> net;

@@ -97,7 +97,8 @@ class CpuOps final : public Ops {
     }
   }
 
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
     team_.run(tokens.size(), [&](std::size_t i, int thread) {
@@ -110,7 +111,7 @@ class CpuOps final : public Ops {
       kernels_.norm(scratch(thread), x.columns, arguments(*norm), row, false);
     });
   }
-  void add_rows(const Table& table, std::span<const Token> rows, Tensor x) override {
+  void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x) override {
     const auto& source = static_cast<const CpuTable&>(table);
     need_scratch(x.stride);
     team_.run(rows.size(), [&](std::size_t i, int thread) {

@@ -48,7 +48,7 @@ class CpuBackend final : public Backend {
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return std::make_unique<CpuVector>(values);
   }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override {
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) override {
     return std::make_unique<CpuTable>(tensor);
   }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }

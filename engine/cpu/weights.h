@@ -48,7 +48,7 @@ class CpuVector final : public Vector {
   std::unique_ptr<float[], Free> values_;  // 64-byte aligned, zeros up to a multiple of 64
 };
 
-class CpuTable final : public Table {
+class CpuTable final : public EmbeddingTable {
  public:
   explicit CpuTable(StoredTensor tensor) : tensor_(std::move(tensor)) {}
   // Writes row `i` as f32.

@@ -98,7 +98,8 @@ class CudaOps final : public Ops {
   void read(const Tensor& tensor, std::size_t row, std::size_t count, float* out) override;
   void write(const Tensor& tensor, std::size_t row, std::size_t count, const float* values) override;
 
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     use();
     if (!repeating_) upload(tokens);
     embed_rows(static_cast<const CudaTable&>(table), tokens_.as<Token>(), norm, x, stream_);

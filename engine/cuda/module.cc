@@ -32,7 +32,7 @@ class CudaBackend final : public Backend {
     use();
     return std::make_unique<CudaVector>(values);
   }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override {
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) override {
     use();
     return std::make_unique<CudaTable>(tensor, bytes_);
   }

@@ -45,7 +45,7 @@ class CudaVector final : public Vector {
 };
 
 // Rows in bf16 or f16 where the file's values are exact in it, else in f32.
-class CudaTable final : public Table {
+class CudaTable final : public EmbeddingTable {
  public:
   CudaTable(const StoredTensor& tensor, std::shared_ptr<std::atomic<std::uint64_t>> total);
   ~CudaTable() override;

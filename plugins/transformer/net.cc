@@ -16,7 +16,7 @@ class Skimming final : public Backend {
   std::string kernels() const override { return "none"; }
   std::unique_ptr<Weight> matrix(const StoredTensor&, NumericMode) override { return nullptr; }
   std::unique_ptr<Vector> vector(std::span<const float>) override { return nullptr; }
-  std::unique_ptr<Table> table(const StoredTensor&) override { return nullptr; }
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor&) override { return nullptr; }
   std::unique_ptr<Ops> open(int) override { return nullptr; }
   std::uint64_t weight_bytes() const override { return 0; }
   std::string refusal(NumericMode) const override { return {}; }
@@ -54,7 +54,7 @@ class Net::Loader {
     }
     return n;
   }
-  std::unique_ptr<Table> table(Part part, std::size_t rows, std::size_t columns) const {
+  std::unique_ptr<EmbeddingTable> table(Part part, std::size_t rows, std::size_t columns) const {
     return backend_.table(tensors_.matrix(part, rows, columns));
   }
 

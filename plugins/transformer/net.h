@@ -59,7 +59,7 @@ class Net {
 
   Shape shape_;
   NumericMode mode_;
-  std::unique_ptr<Table> embedding_, positions_;
+  std::unique_ptr<EmbeddingTable> embedding_, positions_;
   std::unique_ptr<Vector> frequencies_, slopes_;
   OwnedNorm embedding_norm_, last_norm_;
   std::unique_ptr<Weight> project_in_, project_out_, head_;

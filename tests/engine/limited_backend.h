@@ -7,8 +7,8 @@
 #include <memory>
 #include <utility>
 
-#include "engine/ops.h"
 #include "engine/forwarding_ops.h"
+#include "engine/ops.h"
 
 namespace deciban {
 
@@ -60,7 +60,7 @@ class LimitedBackend final : public Backend {
     return inner_->matrix(tensor, mode);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override { return inner_->vector(values); }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override { return inner_->table(tensor); }
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) override { return inner_->table(tensor); }
   std::unique_ptr<Ops> open(int threads) override {
     return std::make_unique<LimitedOps>(inner_->open(threads), limits_);
   }

@@ -77,7 +77,8 @@ struct OtherEps final : Double {
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     Double::norm_rows(x, rows, {norm.weight, norm.bias, 2e-5f}, out);
   }
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     Norm other = norm ? Norm{norm->weight, norm->bias, 2e-5f} : Norm{};
     Double::embed(table, tokens, norm ? &other : nullptr, x);
   }
@@ -104,7 +105,8 @@ struct RowTooLow final : Double {
 };
 struct TokenTooLow final : Double {
   using Double::Double;
-  void embed(const Table& table, std::span<const Token> tokens, const Norm* norm, Tensor x) override {
+  void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
+             Tensor x) override {
     std::vector<Token> lower(tokens.begin(), tokens.end());
     lower[0] -= 1;
     Double::embed(table, lower, norm, x);

@@ -40,7 +40,7 @@ class FakeCard final : public Backend {
     return cpu_->matrix(tensor, mode);
   }
   std::unique_ptr<Vector> vector(std::span<const float> values) override { return cpu_->vector(values); }
-  std::unique_ptr<Table> table(const StoredTensor& tensor) override { return cpu_->table(tensor); }
+  std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) override { return cpu_->table(tensor); }
   std::unique_ptr<Ops> open(int threads) override { return cpu_->open(threads); }
   std::uint64_t weight_bytes() const override { return cpu_->weight_bytes(); }
   std::string refusal(NumericMode mode) const override {
