@@ -10,7 +10,7 @@ scripts/setup.sh release deciban
 
 deciban=build/release/bin/deciban
 models=datasets/demo
-printf '\nTwelve short texts (datasets/demo/texts) under two byte-level models of 2.1 M parameters, beside xz and zstd:\n\n'
+printf '\nTwelve short texts (datasets/demo/texts) under two byte-level models of 2.1 M parameters, beside four compressors:\n\n'
 "$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -c "$models/texts" -o demo-run
 
 printf '\nWhat to try next'

@@ -147,7 +147,7 @@ void add_eval(CLI::App* app, EvalOptions& options) {
   app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
   app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
       ->group("how");
-  app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz and zstd")
+  app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz, zstd, brotli and bzip2")
       ->group("how");
   app->add_flag("--dry-run", options.dry_run, "only read, tokenise and count")->group("how");
 }
@@ -275,7 +275,7 @@ std::string overview(const std::map<std::string, Command>& commands, const std::
   page.usage = "usage: deciban COMMAND [OPTION…]";
   page.description =
       "Measures language models by the log-probabilities they give to real texts: bits per byte, with their "
-      "uncertainty, beside xz and zstd.";
+      "uncertainty, beside xz, zstd, brotli and bzip2.";
   HelpGroup group{"commands", {}};
   for (const std::string& name : order)
     group.entries.push_back({name, commands.at(name).app->get_description()});
