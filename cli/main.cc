@@ -76,7 +76,7 @@ std::string overview(std::span<const Command> commands, const std::string& first
                              : fmt::format("usage: deciban {} COMMAND [OPTION…]", first);
   page.description =
       "Measures language models by the log-probabilities they give to real texts: bits per byte, with their "
-      "uncertainty, beside general compressors.";
+      "uncertainty, beside xz, zstd, brotli and bzip2.";
   HelpGroup group{"commands", {}};
   for (const Command& command : commands) {
     if (!command.hidden && (first.empty() || command.name.starts_with(first + " ")))

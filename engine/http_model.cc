@@ -229,7 +229,8 @@ class HttpModel final : public LanguageModel {
   void ask_for_model() {
     json entry = json::object();
     try {
-      for (const json& one : get(options_.base + "/v1/models").at("data")) {
+      const json models = get(options_.base + "/v1/models");
+      for (const json& one : models.at("data")) {
         if (options_.model.empty() || one.value("id", "") == options_.model) {
           entry = one;
           break;

@@ -25,4 +25,14 @@ CompressedSize xz_size(std::string_view text);
 CompressedSize zstd_size(std::span<const std::string_view> parts);
 CompressedSize zstd_size(std::string_view text);
 
+// `brotli FILE`: quality 11, the window that holds the whole input, up to 16 MiB.  No container, no checksum.
+// Throws as xz_size().
+CompressedSize brotli_size(std::span<const std::string_view> parts);
+CompressedSize brotli_size(std::string_view text);
+
+// `bzip2 -9 FILE`.  Of the container the headers of the file, of its first block and its end are counted, not
+// those of further blocks.  Throws as xz_size().
+CompressedSize bzip2_size(std::span<const std::string_view> parts);
+CompressedSize bzip2_size(std::string_view text);
+
 }  // namespace deciban

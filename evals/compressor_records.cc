@@ -1,5 +1,7 @@
 #include "evals/compressor_records.h"
 
+#include <brotli/encode.h>
+#include <bzlib.h>
 #include <fmt/format.h>
 #include <lzma.h>
 #include <zstd.h>
@@ -27,11 +29,20 @@ struct Compressor {
   CompressedSize (*size)(Parts parts);
 };
 
+const char* brotli_version() {
+  const std::uint32_t v = BrotliEncoderVersion();  // 8 bits, 12 and 12
+  static const std::string text = fmt::format("{}.{}.{}", v >> 24, v >> 12 & 0xFFF, v & 0xFFF);
+  return text.c_str();
+}
+
 constexpr Compressor kCompressors[] = {
     {"xz -9e", "xz -9e, solid", [] { return lzma_version_string(); },
      [](Parts parts) { return xz_size(parts); }},
     {"zstd -19 --ultra", "zstd -19 --ultra, solid", [] { return ZSTD_versionString(); },
      [](Parts parts) { return zstd_size(parts); }},
+    {"brotli -q 11", "brotli -q 11, solid", brotli_version, [](Parts parts) { return brotli_size(parts); }},
+    {"bzip2 -9", "bzip2 -9, solid", [] { return BZ2_bzlibVersion(); },
+     [](Parts parts) { return bzip2_size(parts); }},
 };
 
 RunIdentity identity_of(const Compressor& compressor, std::string_view windowing) {

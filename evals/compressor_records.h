@@ -1,5 +1,5 @@
-// General compressors as floors: what xz and zstd make of the same documents, as records like those of
-// models.
+// General compressors as floors: what xz, zstd, brotli and bzip2 make of the same documents, as records like
+// those of models.
 #pragma once
 
 #include <atomic>

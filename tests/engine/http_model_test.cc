@@ -2,6 +2,7 @@
 // getting them.
 #include "engine/http_model.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
@@ -30,6 +31,7 @@ class Server {
  public:
   explicit Server(std::string fault = "", bool vllm = false) : fault_(std::move(fault)), vllm_(vllm) {
     server_.set_tcp_nodelay(true);
+    server_.set_keep_alive_max_count(1);  // else its end waits for connections that are kept open
     server_.Get("/v1/models", [](const auto&, auto& r) {
       r.set_content(R"({"data": [{"id": "model", "max_model_len": 64}]})", "application/json");
     });
@@ -48,7 +50,8 @@ class Server {
     });
     server_.Post("/detokenize", [](const auto& q, auto& r) {
       std::string text;
-      for (const int t : json::parse(q.body)["tokens"]) text.push_back(static_cast<char>(t));
+      const json body = json::parse(q.body);
+      for (const int t : body["tokens"]) text.push_back(static_cast<char>(t));
       r.set_content(json{{"prompt", text}}.dump(), "application/json");
     });
     server_.Post("/v1/completions", [this](const auto& q, auto& r) { complete(q, r); });

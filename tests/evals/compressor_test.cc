@@ -36,6 +36,9 @@ std::vector<std::string> inputs() {
   return inputs;
 }
 
+// brotli's best quality takes seconds a megabyte.
+constexpr std::size_t kSlowFrom = 200000;
+
 bool has_program(const char* name) {
   return std::system((std::string("command -v ") + name + " >/dev/null").c_str()) == 0;
 }
@@ -47,6 +50,37 @@ std::uint64_t written(const ScratchDirectory& scratch, const std::string& comman
   const std::string line = command + " --quiet --keep --force '" + file + "'";
   EXPECT_EQ(std::system(line.c_str()), 0) << line;
   return std::filesystem::file_size(file + ending);
+}
+
+TEST(Compressor, BrotliSizesAreThoseOfTheProgram) {
+  if (!has_program("brotli")) GTEST_SKIP() << "no brotli here";
+  ScratchDirectory scratch;
+  for (const std::string& input : inputs()) {
+    if (input.size() > kSlowFrom) continue;
+    const std::string file = scratch.write("input", input);
+    ASSERT_EQ(std::system(("brotli --keep --force '" + file + "'").c_str()), 0);
+    EXPECT_EQ(brotli_size(input).bytes, std::filesystem::file_size(file + ".br")) << input.size();
+  }
+}
+
+TEST(Compressor, Bzip2SizesAreThoseOfTheProgram) {
+  if (!has_program("bzip2")) GTEST_SKIP() << "no bzip2 here";
+  ScratchDirectory scratch;
+  for (const std::string& input : inputs()) {
+    scratch.write("input", input);
+    EXPECT_EQ(bzip2_size(input).bytes, written(scratch, "BZIP= BZIP2= bzip2 -9", ".bz2")) << input.size();
+  }
+}
+
+TEST(Compressor, BrotliAndBzip2TakeInputInParts) {
+  std::vector<std::string> all = inputs();
+  std::erase_if(all, [](const std::string& input) { return input.size() > kSlowFrom; });
+  std::vector<std::string_view> parts(all.begin(), all.end());
+  std::string whole;
+  for (const std::string& part : all) whole += part;
+  EXPECT_EQ(brotli_size(parts).bytes, brotli_size(whole).bytes);
+  EXPECT_EQ(bzip2_size(parts).bytes, bzip2_size(whole).bytes);
+  EXPECT_EQ(bzip2_size("").bytes, bzip2_size("").header_bytes);
 }
 
 TEST(Compressor, XzSizesAreThoseOfTheProgram) {
