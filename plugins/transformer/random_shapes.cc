@@ -209,8 +209,9 @@ RandomTransformer random_transformer(const std::string& text) {
     if (random.name == preset.name) found = &preset;
   }
   if (found == nullptr) {
-    throw std::invalid_argument(fmt::format("unknown shape '{}'; known transformers: {}", random.name,
-                                            fmt::join(random_shapes(), ", ")));
+    throw std::invalid_argument(
+        fmt::format("unknown shape '{}'; known transformers: {}; of RWKV, rwkv7-0.1b and others", random.name,
+                    fmt::join(random_shapes(), ", ")));
   }
   Preset preset = *found;
   std::uint64_t seed = 1;

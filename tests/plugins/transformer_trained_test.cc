@@ -16,7 +16,8 @@ double nll(const std::vector<TokenScore>& scores) {
 
 class SlowTrainedTransformer : public testing::TestWithParam<std::string> {};
 
-// One pass over the whole document, four times the training length, and chunks of 1024 with a fresh context each.
+// One pass over the whole document, four times the training length, and chunks of 1024 with a fresh context
+// each.
 TEST_P(SlowTrainedTransformer, NegativeLogLikelihoodsAreThoseOfPyTorch) {
   DECIBAN_NEEDS_SHARED("models/" + GetParam() + "/model.safetensors");
   const auto reference = read_json(shared("models/" + GetParam() + "/reference.json"));
@@ -46,7 +47,8 @@ TEST_P(SlowTrainedTransformer, NegativeLogLikelihoodsAreThoseOfPyTorch) {
     for (std::size_t d = 0; d < whole.size(); ++d) {
       EXPECT_NEAR(nll(got.scores.at(d)) / documents[d]["nll"].get<double>(), 1.0, 1e-5) << name << ", " << d;
       double chunked = 0;
-      for (std::size_t first = 0; first < whole[d].size(); first += 1024) chunked += nll(got.scores.at(next++));
+      for (std::size_t first = 0; first < whole[d].size(); first += 1024)
+        chunked += nll(got.scores.at(next++));
       EXPECT_NEAR(chunked / documents[d]["nll_chunk1024"].get<double>(), 1.0, 1e-5) << name << ", " << d;
       if (!documents[d].contains("logprobs")) continue;
       const auto logprobs = documents[d]["logprobs"].get<std::vector<double>>();
