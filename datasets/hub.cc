@@ -132,8 +132,8 @@ HubPage HubRows::page(const HubSplit& split, std::uint64_t offset, std::size_t l
     ++expected;
   }
   const std::uint64_t due = std::min<std::uint64_t>(length, page.total - std::min(page.total, offset));
-  for (const auto& item : nlohmann::ordered_json::parse(body_)["rows"])
-    page.texts.push_back(item["row"].dump());
+  const auto ordered = nlohmann::ordered_json::parse(body_);
+  for (const auto& item : ordered["rows"]) page.texts.push_back(item["row"].dump());
   if (page.rows.size() != due) fail(fmt::format("{} rows came instead of {}", page.rows.size(), due));
   return page;
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <exception>
+#include <iterator>
 #include <list>
 #include <mutex>
 #include <stdexcept>
@@ -205,22 +206,25 @@ class Worker {
     }
   }
 
-  // Makes `item` wait for a fork if the sequence before it is here and has not read past what they share.
+  // Makes `item`, the last one, wait for a fork if the one before it here has not read past what they share.
   void join_family(Item& item) {
-    const std::size_t shared = std::min(item.sequence.shared, item.sequence.tokens.size());
+    if (item.sequence.shared < 2 || items_.size() < 2) return;
+    Item* parent = &*std::prev(items_.end(), 2);
+    const std::span<const Token> tokens = item.sequence.tokens, other = parent->sequence.tokens;
+    std::size_t shared = std::min(item.sequence.shared, tokens.size());
+    if (parent->index + 1 != item.index) {
+      // The sequence before is done, or another worker's: a family often has more in common than two of it.
+      shared = static_cast<std::size_t>(
+          std::mismatch(tokens.begin(), tokens.end(), other.begin(), other.end()).first - tokens.begin());
+    }
     // The last shared token is read again: its output row is what scores the first token that is not shared.
     const std::size_t fork = std::min(shared, item.sequence.first);
-    if (fork < 2 || item.index == 0) return;
-    for (Item& before : items_) {
-      if (before.index != item.index - 1) continue;
-      Item* parent = &before;
-      item.fork = std::min(fork - 1, before.to_read());
-      while (parent->parent != nullptr && parent->fork >= item.fork) parent = parent->parent;
-      if (parent->read > item.fork) return;
-      item.parent = parent;
-      parent->children.push_back(&item);
-      return;
-    }
+    if (fork < 2) return;
+    item.fork = std::min(fork - 1, parent->to_read());
+    while (parent->parent != nullptr && parent->fork >= item.fork) parent = parent->parent;
+    if (parent->read > item.fork) return;
+    item.parent = parent;
+    parent->children.push_back(&item);
   }
 
   // Copies states to children whose fork is reached, as far as there are slots.

@@ -18,8 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What two documents must have in common before a model is told: less is not worth keeping a state for.
-constexpr std::size_t kShortestAcross = 16;
+// What two documents must have in common before a model is told: so many tokens, and such a part of the
+// second. Less is not worth keeping a state for, and what belongs together stays with one worker.
+constexpr std::size_t kShortestAcross = 16, kSmallestPartAcross = 8;
 
 struct Place {
   const Corpus* corpus = nullptr;
@@ -182,7 +183,8 @@ class Feed : public SequenceSource, public ScoreSink {
   // Questions of a task often begin with the same examples, or belong to one passage.
   void share_with_last(Sequence& next) {
     const std::size_t shared = shared_tokens(last_, next.tokens);
-    if (next.shared == 0 && shared >= kShortestAcross) next.shared = shared;
+    if (next.shared == 0 && shared >= kShortestAcross && shared * kSmallestPartAcross >= next.tokens.size())
+      next.shared = shared;
     last_.assign(next.tokens.begin(), next.tokens.end());
   }
 

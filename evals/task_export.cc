@@ -42,8 +42,8 @@ std::string target_of(const TemplateTask& task, const Question& question) {
     case Kind::multiple_choice:
       break;
   }
-  // A gold index, but where the choices are no texts of one list of their own.
-  if (!task.rules().answers && task.rules().contexts.empty()) return fmt::format("{}", question.gold);
+  // A gold index, but where the task says otherwise or the choices are contexts.
+  if (!task.rules().target && task.rules().contexts.empty()) return fmt::format("{}", question.gold);
   return question.target;
 }
 
