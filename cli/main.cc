@@ -17,6 +17,7 @@
 #include "cli/eval.h"
 #include "cli/fetch.h"
 #include "cli/help_page.h"
+#include "cli/import.h"
 #include "cli/info.h"
 #include "cli/report.h"
 #include "cli/suggest.h"
@@ -49,6 +50,7 @@ struct Arguments {
   FetchOptions fetch;
   CompareOptions compare;
   ReportCommand report;
+  ImportOptions import;
   BenchOptions bench;
 };
 
@@ -422,6 +424,23 @@ int run_command(int argc, char** argv) {
            "deciban report runs/nov -c arxiv.jsonl --published rwkv-wiki-1.5b -o report.html"});
   add_report(report_command.app, arguments.report);
   report_command.run = [&](const Console& console) { return report(arguments.report, console); };
+
+  Command& import_command =
+      add("import", "results of uncheatable_eval, lm-eval, llama-bench, Google Benchmark → records",
+          "FILE… -o DIR [OPTION…]",
+          {"deciban import results/RWKV__rwkv-4-169m-pile -o runs/lm-eval",
+           "deciban import bench.json --label llama-1b -o runs/llama-bench",
+           "deciban report runs/mine runs/lm-eval -o report.html"});
+  import_command.app->add_option("file", arguments.import.files, "files, or directories of .json and .jsonl")
+      ->type_name("FILE…")
+      ->group("what");
+  import_command.app->add_option("-o,--output", arguments.import.output, "directory of the records")
+      ->type_name("DIR")
+      ->group("what");
+  import_command.app->add_option("--label", arguments.import.label, "the model's name, instead of the files'")
+      ->type_name("NAME")
+      ->group("what");
+  import_command.run = [&](const Console& console) { return import_results(arguments.import, console); };
 
   Command& compare_command =
       add("compare", "two models on the same documents: better, worse, same or unclear", "BASE NEW [OPTION…]",
