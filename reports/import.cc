@@ -19,7 +19,39 @@ std::string import_key(std::initializer_list<std::string_view> fields) {
   return record_key(identity, all);
 }
 
-Imported import_text(std::string_view text, const std::filesystem::path& name, const std::string& model) {
+namespace {
+
+// Python writes NaN and Infinity, which JSON does not know; outside of strings they become null.
+std::string without_python_numbers(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\' && i + 1 < text.size()) {
+      result += c;
+      result += text[++i];
+      continue;
+    }
+    if (c == '"') quoted = !quoted;
+    bool replaced = false;
+    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
+      if (quoted || !text.substr(i).starts_with(word)) continue;
+      result += "null";
+      i += word.size() - 1;
+      replaced = true;
+      break;
+    }
+    if (!replaced) result += c;
+  }
+  return result;
+}
+
+}  // namespace
+
+Imported import_text(std::string_view raw, const std::filesystem::path& name, const std::string& model) {
+  const std::string plain = without_python_numbers(raw);
+  const std::string_view text = plain;
   const std::string file = name.filename().string();
   if (file.starts_with("samples_") && file.ends_with(".jsonl"))
     return import_lm_eval_samples(text, name, model);

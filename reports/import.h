@@ -26,7 +26,7 @@ struct Imported {
 // Decides by content what a file is.  `name` is its path, from which lm-eval's task and model are told;
 // `model` overrides the model's name where it is not empty.  Throws std::runtime_error saying what was found
 // instead.
-Imported import_text(std::string_view text, const std::filesystem::path& name, const std::string& model = "");
+Imported import_text(std::string_view raw, const std::filesystem::path& name, const std::string& model = "");
 // Reads the file.  Throws std::runtime_error naming it.
 Imported import_file(const std::filesystem::path& path, const std::string& model = "");
 
