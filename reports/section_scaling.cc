@@ -112,6 +112,29 @@ void sweep(Page& page, const ReportInput& input, const std::string& kind, const 
   }
 }
 
+// Benchmarks that other programs measured, as they are.
+void benchmarks(Page& page, const ReportInput& input) {
+  std::vector<const CostPoint*> points;
+  for (const CostPoint& point : input.collection.costs) {
+    if (point.kind == "benchmark" && point.metrics.contains("run_seconds")) points.push_back(&point);
+  }
+  if (points.empty()) return;
+  Node section = page.section("benchmarks", "Benchmarks");
+  Node body = table(section, "Times of single runs",
+                    {{"benchmark", false}, {"threads"}, {"median"}, {"95 %"}, {"repeats"}});
+  for (const CostPoint* point : points) {
+    const CostValue& value = point->metrics.at("run_seconds");
+    Node row = add(body, "tr");
+    name_cell(row, point->model);
+    number_cell(row, fmt::format("{}", point->threads));
+    number_cell(row, show_seconds(value.value));
+    number_cell(row, value.samples > 1
+                         ? fmt::format("{} … {}", show_seconds(value.low), show_seconds(value.high))
+                         : "–");
+    number_cell(row, fmt::format("{}", value.samples));
+  }
+}
+
 }  // namespace
 
 void scaling_section(Page& page, const ReportInput& input) {
@@ -122,6 +145,7 @@ void scaling_section(Page& page, const ReportInput& input) {
   sweep(page, input, "mixer", "mixers", "What one layer’s mixer costs",
         "The part of a layer in which tokens meet, alone: attention, linear attention and recurrences at one "
         "width.");
+  benchmarks(page, input);
 }
 
 }  // namespace deciban

@@ -26,6 +26,7 @@ struct Command {
 Command eval_command(const std::vector<std::string>& typed);
 Command report_command();
 Command compare_command();
+Command import_command();
 Command bench_command();
 Command bench_context_command();
 Command compress_command();

@@ -99,7 +99,8 @@ void add_eval(CLI::App& app, EvalOptions& options) {
                  "the claim")
       ->type_name("N")
       ->group("how");
-  app.add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz, zstd, brotli and bzip2")->group("how");
+  app.add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz, zstd, brotli and bzip2")
+      ->group("how");
   app.add_flag("--dry-run", options.dry_run, "only read, tokenise and count")->group("how");
 }
 

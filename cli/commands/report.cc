@@ -2,6 +2,7 @@
 
 #include "cli/commands/command.h"
 #include "cli/compare.h"
+#include "cli/import.h"
 
 namespace deciban {
 namespace {
@@ -56,6 +57,16 @@ void add_report(CLI::App& app, ReportCommand& options) {
   app.add_option("--seed", options.seed, "of the resamples")->type_name("N")->group("how");
 }
 
+void add_import(CLI::App& app, ImportOptions& options) {
+  app.add_option("file", options.files, "files, or directories of .json and .jsonl")
+      ->type_name("FILE…")
+      ->group("what");
+  app.add_option("-o,--output", options.output, "directory of the records")->type_name("DIR")->group("what");
+  app.add_option("--label", options.label, "the model's name, instead of the files'")
+      ->type_name("NAME")
+      ->group("what");
+}
+
 }  // namespace
 
 Command report_command() {
@@ -75,6 +86,17 @@ Command compare_command() {
        "deciban compare runs/f16 runs/int8 --format json --export verdict.json"},
       add_compare,
       [](const CompareOptions& options, const Console& console) { return compare(options, console); });
+}
+
+Command import_command() {
+  return make_command<ImportOptions>(
+      "import", "results of uncheatable_eval, lm-eval, llama-bench, Google Benchmark → records",
+      "FILE… -o DIR [OPTION…]",
+      {"deciban import results/RWKV__rwkv-4-169m-pile -o runs/lm-eval",
+       "deciban import bench.json --label llama-1b -o runs/llama-bench",
+       "deciban report runs/mine runs/lm-eval -o report.html"},
+      add_import,
+      [](const ImportOptions& options, const Console& console) { return import_results(options, console); });
 }
 
 }  // namespace deciban
