@@ -33,7 +33,7 @@ class Meeting {
     position_ = position;
     changed_.notify_all();
     changed_.wait(lock, [&] { return tile_.rows == 0 || ended_; });
-    if (ended_) throw std::runtime_error("the other model's scoring ended before the reference's");
+    if (tile_.rows != 0) throw std::runtime_error("the other model's scoring ended before the reference's");
   }
   // The reference's row for `position`; valid until passed() or the next call.  Throws if there will be none.
   std::span<const float> row(std::size_t position) {
