@@ -65,12 +65,8 @@ std::string to_json(const Baseline& baseline) {
                      {"roof_share", share},
                      {"seconds", c.seconds}});
   }
-  return ordered_json{{"format", kFormat},
-                      {"version", kVersion},
-                      {"cpu", baseline.cpu},
-                      {"commit", baseline.commit},
-                      {"date", baseline.date},
-                      {"threads", baseline.threads},
+  return ordered_json{{"format", kFormat},         {"version", kVersion},   {"cpu", baseline.cpu},
+                      {"commit", baseline.commit}, {"date", baseline.date}, {"threads", baseline.threads},
                       {"cases", std::move(cases)}}
              .dump(1) +
          "\n";
@@ -82,7 +78,8 @@ Baseline parse_baseline(const std::string& text, const std::string& source) {
     if (!file.is_object() || file.value("format", "") != kFormat)
       throw std::runtime_error("no baseline of 'deciban gate record'");
     if (const int version = file.at("version"); version != kVersion)
-      throw std::runtime_error(fmt::format("version {} where {} is known: record it anew", version, kVersion));
+      throw std::runtime_error(
+          fmt::format("version {} where {} is known: record it anew", version, kVersion));
     Baseline baseline;
     baseline.cpu = file.at("cpu").get<std::string>();
     baseline.commit = file.at("commit").get<std::string>();
@@ -113,8 +110,8 @@ Baseline measure_baseline(const std::vector<std::string>& names, int threads,
   const Roofline second(threads);
   for (std::size_t i = 0; i < names.size(); ++i) {
     const double a = roof_of(first, names[i], threads), b = roof_of(second, names[i], threads);
-    baseline.cases.push_back(
-        {names[i], std::sqrt(a * b), std::max(a, b) / std::min(a, b) - 1, std::move(rounds.cases[i].sides[0])});
+    baseline.cases.push_back({names[i], std::sqrt(a * b), std::max(a, b) / std::min(a, b) - 1,
+                              std::move(rounds.cases[i].sides[0])});
   }
   return baseline;
 }

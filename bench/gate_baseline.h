@@ -14,9 +14,9 @@ namespace deciban {
 
 struct BaselineCase {
   std::string name;
-  double roof_seconds = 0;       // what the call must take at least on that machine
-  double roof_uncertainty = 0;   // share by which two measurements of the roof differed
-  std::vector<double> seconds;   // a sample a round
+  double roof_seconds = 0;      // what the call must take at least on that machine
+  double roof_uncertainty = 0;  // share by which two measurements of the roof differed
+  std::vector<double> seconds;  // a sample a round
 };
 
 struct Baseline {
@@ -36,8 +36,8 @@ Baseline measure_baseline(const std::vector<std::string>& names, int threads,
                           const std::function<RoundsResult()>& measure, bool& interrupted);
 
 // The cases of both, ready to be judged: the old timings as they would be on the machine of the new ones.
-// What the rooflines are unsure of is added to the least effect; on another CPU that effect is `far_effect` at
-// least.
+// What the rooflines are unsure of is added to the least effect; on another CPU that effect is `far_effect`
+// at least.
 struct BaselineComparison {
   std::vector<SpeedSamples> cases;
   std::vector<std::string> missing;  // in the old one only

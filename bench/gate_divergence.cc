@@ -33,7 +33,7 @@ class Meeting {
     position_ = position;
     changed_.notify_all();
     changed_.wait(lock, [&] { return tile_.rows == 0 || ended_; });
-    if (ended_) throw std::runtime_error("the other model's scoring ended before the reference's");
+    if (tile_.rows != 0) throw std::runtime_error("the other model's scoring ended before the reference's");
   }
   // The reference's row for `position`; valid until passed() or the next call.  Throws if there will be none.
   std::span<const float> row(std::size_t position) {
@@ -41,8 +41,8 @@ class Meeting {
     changed_.wait(lock, [&] { return tile_.rows > 0 || ended_; });
     if (tile_.rows == 0) throw std::runtime_error("the reference's scoring ended before the other model's");
     if (position < position_ || position >= position_ + tile_.rows)
-      throw std::runtime_error(fmt::format("a row for token {}, where the reference has {} … {}", position, position_,
-                                           position_ + tile_.rows - 1));
+      throw std::runtime_error(fmt::format("a row for token {}, where the reference has {} … {}", position,
+                                           position_, position_ + tile_.rows - 1));
     return tile_.row(position - position_);
   }
   // The other model has used the row.
@@ -123,7 +123,8 @@ Divergence compare_rows(LanguageModel& reference, LanguageModel& other, const Se
                                             reference.info().vocabulary, other.info().vocabulary));
   Divergence result;
   Meeting meeting;
-  OneSequence first(sequence, [&](std::size_t position, const LogitRows& tile) { meeting.offer(position, tile); });
+  OneSequence first(sequence,
+                    [&](std::size_t position, const LogitRows& tile) { meeting.offer(position, tile); });
   OneSequence second(sequence, [&](std::size_t position, const LogitRows& tile) {
     for (std::size_t i = 0; i < tile.rows; ++i) {
       add_row(result, meeting.row(position + i), tile.row(i));

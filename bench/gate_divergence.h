@@ -11,9 +11,9 @@
 namespace deciban {
 
 struct Divergence {
-  std::vector<float> kl;        // nats, of each scored token
-  std::size_t agreements = 0;   // tokens at which both name the same one best
-  double largest_regret = 0;    // nats by which the other's best is less probable to the reference than its own
+  std::vector<float> kl;       // nats, of each scored token
+  std::size_t agreements = 0;  // tokens at which both name the same one best
+  double largest_regret = 0;  // nats by which the other's best is less probable to the reference than its own
   double reference_nats = 0, other_nats = 0;  // -log p of the text's own tokens
 };
 
@@ -21,7 +21,8 @@ struct Divergence {
 double divergence_of(std::span<const float> reference, std::span<const float> other);
 
 // Scores one sequence with both models at the same time, each in a thread of its own.  Throws
-// std::invalid_argument if their vocabularies differ in size, std::runtime_error with the reason if one fails.
+// std::invalid_argument if their vocabularies differ in size, std::runtime_error with the reason if one
+// fails.
 Divergence compare_rows(LanguageModel& reference, LanguageModel& other, const Sequence& sequence);
 
 }  // namespace deciban

@@ -31,7 +31,9 @@ class Collector final : public SequenceSource, public ScoreSink {
     out = Sequence{texts_[at_++], 1, 0};
     return true;
   }
-  void scored(std::size_t index, std::span<const TokenScore> s) override { scores[index].assign(s.begin(), s.end()); }
+  void scored(std::size_t index, std::span<const TokenScore> s) override {
+    scores[index].assign(s.begin(), s.end());
+  }
   void failed(std::size_t, const std::string& reason) override { throw std::runtime_error(reason); }
   bool wants_rows() const override { return wants_rows_; }
   void rows(std::size_t, std::size_t, const LogitRows& tile) override {
@@ -47,7 +49,8 @@ class Collector final : public SequenceSource, public ScoreSink {
   std::size_t at_ = 0;
 };
 
-std::vector<std::vector<TokenScore>> score_all(LanguageModel& model, const std::vector<std::vector<Token>>& texts) {
+std::vector<std::vector<TokenScore>> score_all(LanguageModel& model,
+                                               const std::vector<std::vector<Token>>& texts) {
   Collector collector(texts, false);
   model.score(collector, collector);
   return std::move(collector.scores);
@@ -71,8 +74,9 @@ double inexact(const std::string& mode) { return mode == "f32" ? 1e-3 : 5e-2; }
 
 ModelFinding judged(std::string what, double value, double allowed, const std::string& unit) {
   ModelFinding finding{std::move(what), value, allowed, value <= allowed, ""};
-  finding.message = value == 0 ? "the same bits"
-                               : fmt::format("differs by up to {:.3g} {}, allowed {:.2g}", value, unit, allowed);
+  finding.message = value == 0
+                        ? "the same bits"
+                        : fmt::format("differs by up to {:.3g} {}, allowed {:.2g}", value, unit, allowed);
   return finding;
 }
 
@@ -96,9 +100,9 @@ double prefill_against_steps(LanguageModel& model, const std::vector<Token>& tex
 }
 
 double rung_for(const std::string& mode) {
-  if (mode == "f32" || mode == "bf16" || mode == "f16") return kWeightsRung;
-  if (mode == "bf16a" || mode == "f16a" || mode == "int8" || mode == "w8a16") return kActivationsRung;
-  return kCoarseRung;
+  if (mode == "bf16") return kNoiseRung;  // the demo's weights are stored as bf16: nothing is rounded
+  if (mode == "f16") return kWeightsRung;
+  return mode == "fp8" ? kCoarseRung : kActivationsRung;
 }
 
 }  // namespace
@@ -115,7 +119,8 @@ std::string rung_of(double bits) {
 std::string to_json(const StoredBitsFile& file) {
   ordered_json values = ordered_json::array();
   for (const StoredBits& v : file.values) {
-    values.push_back({{"model", v.model}, {"mode", v.mode}, {"kernels", v.kernels}, {"bits_per_byte", v.bits_per_byte}});
+    values.push_back(
+        {{"model", v.model}, {"mode", v.mode}, {"kernels", v.kernels}, {"bits_per_byte", v.bits_per_byte}});
   }
   return ordered_json{{"format", kFormat},
                       {"numerics_version", file.numerics_version},
@@ -152,9 +157,11 @@ std::unique_ptr<LanguageModel> load(const ModelUnderTest& model, int threads, st
   return load_rwkv(*model.official, byte_tokenizer(), model.backend(), model.mode, options, std::move(info));
 }
 
-std::vector<ModelFinding> check_model(const ModelUnderTest& under, const std::vector<std::vector<Token>>& texts) {
+std::vector<ModelFinding> check_model(const ModelUnderTest& under,
+                                      const std::vector<std::vector<Token>>& texts) {
   constexpr std::size_t kTokens = 97;  // no multiple of any tile
-  const double logits = under.exact ? 0 : inexact(under.mode) * 10, scores = under.exact ? 0 : inexact(under.mode);
+  const double logits = under.exact ? 0 : inexact(under.mode) * 10,
+               scores = under.exact ? 0 : inexact(under.mode);
   std::vector<std::vector<Token>> cut;  // of different lengths, so that pieces of them share chunks
   for (std::size_t i = 0; i < std::min<std::size_t>(5, texts.size()); ++i) {
     const std::size_t wanted = std::min(texts[i].size(), kTokens - 13 * i);
@@ -162,7 +169,8 @@ std::vector<ModelFinding> check_model(const ModelUnderTest& under, const std::ve
   }
   const auto model = load(under);
   std::vector<ModelFinding> findings;
-  findings.push_back(judged("prefill = step", prefill_against_steps(*model, cut[0]), logits, "in the logits"));
+  findings.push_back(
+      judged("prefill = step", prefill_against_steps(*model, cut[0]), logits, "in the logits"));
   const auto together = score_all(*model, cut);
   double alone = 0;
   for (std::size_t i = 0; i < cut.size(); ++i)
@@ -191,8 +199,8 @@ std::vector<ModelFinding> check_bits(double bits, std::optional<double> referenc
   const auto compare = [&](const std::string& what, double against, double allowed, const std::string& with) {
     const double off = std::abs(bits - against);
     ModelFinding finding{what, off, allowed, off <= allowed, ""};
-    finding.message = fmt::format("{:.7f} bits per byte, {} {:.7f}: {:+.1e}, {}; allowed {:.1e}", bits, with, against,
-                                  bits - against, rung_of(off), allowed);
+    finding.message = fmt::format("{:.7f} bits per byte, {} {:.7f}: {:+.1e}, {}; allowed {:.1e}", bits, with,
+                                  against, bits - against, rung_of(off), allowed);
     findings.push_back(std::move(finding));
   };
   const StoredBits* same = nullptr;

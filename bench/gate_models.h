@@ -17,7 +17,8 @@ namespace deciban {
 
 // Rungs of bits per byte between one numeric mode and the next coarser one, as measured on a published RWKV-7
 // of 1.5 G parameters (docs/ci.md): other hardware, 8-bit weights, 8-bit weights and activations, 4-bit.
-inline constexpr double kNoiseRung = 1.3e-6, kWeightsRung = 1.5e-4, kActivationsRung = 7.6e-3, kCoarseRung = 4.3e-2;
+inline constexpr double kNoiseRung = 1.3e-6, kWeightsRung = 1.5e-4, kActivationsRung = 7.6e-3,
+                        kCoarseRung = 4.3e-2;
 // "noise", "8-bit weights", "8-bit weights and activations", "4-bit weights" or "broken".
 std::string rung_of(double bits_per_byte);
 
@@ -36,8 +37,8 @@ std::string to_json(const StoredBitsFile& file);
 StoredBitsFile read_stored_bits(const std::filesystem::path& path);
 
 struct ModelFinding {
-  std::string what;     // "prefill = step"
-  double value = 0;     // what was measured
+  std::string what;  // "prefill = step"
+  double value = 0;  // what was measured
   double allowed = 0;
   bool passed = false;
   std::string message;  // in words
@@ -46,14 +47,15 @@ struct ModelFinding {
 // A model in one mode on one kind of device.
 struct ModelUnderTest {
   std::string model, mode;
-  const Checkpoint* official = nullptr;  // with official names; its tokens are bytes
+  const Checkpoint* official = nullptr;               // with official names; its tokens are bytes
   std::function<std::unique_ptr<Backend>()> backend;  // a new one each time
   bool exact = true;  // the same bits are promised whatever shares a call (the CPU, deterministic cards)
 };
 std::unique_ptr<LanguageModel> load(const ModelUnderTest& model, int threads = 1, std::size_t chunk_rows = 0);
 
 // Prefill against steps, chunks and threads, companions.  `texts` are tokens, the first is the start token.
-std::vector<ModelFinding> check_model(const ModelUnderTest& model, const std::vector<std::vector<Token>>& texts);
+std::vector<ModelFinding> check_model(const ModelUnderTest& model,
+                                      const std::vector<std::vector<Token>>& texts);
 
 // Bits per byte over all texts (their start tokens are no bytes).
 double bits_per_byte(LanguageModel& model, const std::vector<std::vector<Token>>& texts);

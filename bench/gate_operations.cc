@@ -59,8 +59,9 @@ void note(OperationErrors& errors, const OpCase& c, const OpProblem& problem,
     for (const Regret& regret : problem.regrets(outputs)) {
       errors.regret = std::max(errors.regret, regret.nats);
       if (regret.nats <= regret.allowed || !verdict.complaint.empty()) continue;
-      verdict.complaint = fmt::format("the token named best is {:.3g} nats below the best, rounding explains {:.2g}",
-                                      regret.nats, regret.allowed);
+      verdict.complaint =
+          fmt::format("the token named best is {:.3g} nats below the best, rounding explains {:.2g}",
+                      regret.nats, regret.allowed);
       verdict.worst = regret.nats / (regret.allowed + 1e-300);
     }
   }

@@ -32,13 +32,13 @@ class SizeHistogram {
 
 // The cases of one operation in one numeric mode in one place.
 struct OperationErrors {
-  std::string name;          // "linear bf16/f32 @avx2"
+  std::string name;  // "linear bf16/f32 @avx2"
   std::size_t cases = 0, failed = 0;
-  SizeHistogram share;       // |error| / allowed, of the values that may be off at all
-  SizeHistogram ulps;        // |error| in units in the last place of f32
-  double regret = 0;         // largest of the head's, nats
-  std::string complaint;     // of the worst failed case, with its name
-  double worst = 0;          // its error as a share of what is allowed
+  SizeHistogram share;    // |error| / allowed, of the values that may be off at all
+  SizeHistogram ulps;     // |error| in units in the last place of f32
+  double regret = 0;      // largest of the head's, nats
+  std::string complaint;  // of the worst failed case, with its name
+  double worst = 0;       // its error as a share of what is allowed
 };
 
 // Where cases run: a backend and how its Ops are opened (tests put doubles between).
@@ -50,9 +50,8 @@ struct OperationPlace {
 
 // Runs every case in every place that computes in its mode; memory is dirty and used again, as in models.
 // `stop` may be null; what was found until then is returned.
-std::vector<OperationErrors> check_operations(std::span<const OpCase> cases,
-                                              std::span<const OperationPlace> places,
-                                              const std::atomic<bool>* stop,
-                                              const std::function<void(std::size_t done, std::size_t all)>& progress);
+std::vector<OperationErrors> check_operations(
+    std::span<const OpCase> cases, std::span<const OperationPlace> places, const std::atomic<bool>* stop,
+    const std::function<void(std::size_t done, std::size_t all)>& progress);
 
 }  // namespace deciban

@@ -53,11 +53,10 @@ Baseline measure(const std::vector<std::string>& names, const GateSpeedOptions& 
 int gate_record(const GateBaselineOptions& options, const Console& console) {
   check_options(options);
   if (std::filesystem::exists(options.file) && !options.replace)
-    throw std::runtime_error(
-        fmt::format("{} is there already; --replace overwrites it", options.file));
+    throw std::runtime_error(fmt::format("{} is there already; --replace overwrites it", options.file));
   bool stopped = false;
-  const Baseline baseline =
-      measure(gate_case_names(gate_places(options.speed), options.speed.cases), options.speed, console, stopped);
+  const Baseline baseline = measure(gate_case_names(gate_places(options.speed), options.speed.cases),
+                                    options.speed, console, stopped);
   if (stopped) {
     console.note("interrupted: nothing was written");
     return kInterrupted;
@@ -102,12 +101,13 @@ int gate_check(const GateBaselineOptions& options, const Console& console) {
   }
   const BaselineComparison comparison = compare_baselines(wanted, after, speed.effect / 100);
   if (!comparison.same_machine)
-    console.warn(fmt::format("the baseline is of another machine ({}): only differences above 30 % of the "
-                             "roofline's share count",
-                             before.cpu));
+    console.warn(
+        fmt::format("the baseline is of another machine ({}): only differences above 30 % of the "
+                    "roofline's share count",
+                    before.cpu));
   const auto results = judge_speed(comparison.cases, {speed.effect / 100, speed.alarms / 100});
-  return finish_gate(checks_of(results), {speed_table(results)}, fmt::format("speed against {}", before.commit),
-                     options.output, console);
+  return finish_gate(checks_of(results), {speed_table(results)},
+                     fmt::format("speed against {}", before.commit), options.output, console);
 }
 
 }  // namespace deciban

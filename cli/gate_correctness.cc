@@ -48,7 +48,8 @@ std::vector<OpCase> wanted_cases(const GateCorrectnessOptions& options) {
     std::copy_if(all.begin(), all.end(), std::back_inserter(cases),
                  [&](const OpCase& c) { return std::regex_search(name(c), wanted); });
   } catch (const std::regex_error& error) {
-    throw std::invalid_argument(fmt::format("'{}' is no regular expression: {}", options.cases, error.what()));
+    throw std::invalid_argument(
+        fmt::format("'{}' is no regular expression: {}", options.cases, error.what()));
   }
   if (cases.empty())
     throw std::invalid_argument(
@@ -58,13 +59,19 @@ std::vector<OpCase> wanted_cases(const GateCorrectnessOptions& options) {
 
 Table operations_table(const std::vector<OperationErrors>& groups) {
   Table table;
-  table.columns = {{"operation", "operation", false, false}, {"cases", "cases"},
-                   {"failed", "failed"},                     {"mean", "mean_share"},
-                   {"p99", "p99_share"},                     {"max", "max_share"},
-                   {"ulp mean", "mean_ulps"},                {"ulp p99", "p99_ulps"},
-                   {"ulp max", "max_ulps"},                  {"regret", "regret_nats"}};
-  table.notes = {"mean, p99, max: error as a share of what is allowed against float64; ulp: in units in the last place "
-                 "of f32; regret: nats by which a best token of the head is below the best"};
+  table.columns = {{"operation", "operation", false, false},
+                   {"cases", "cases"},
+                   {"failed", "failed"},
+                   {"mean", "mean_share"},
+                   {"p99", "p99_share"},
+                   {"max", "max_share"},
+                   {"ulp mean", "mean_ulps"},
+                   {"ulp p99", "p99_ulps"},
+                   {"ulp max", "max_ulps"},
+                   {"regret", "regret_nats"}};
+  table.notes = {
+      "mean, p99, max: error as a share of what is allowed against float64; ulp: in units in the last place "
+      "of f32; regret: nats by which a best token of the head is below the best"};
   for (const OperationErrors& g : groups) {
     const auto share = [](double v) { return number(v, fmt::format("{:.3f}", v)); };
     const auto ulps = [](double v) { return number(v, fmt::format("{:.3g}", v)); };
@@ -83,8 +90,8 @@ Table operations_table(const std::vector<OperationErrors>& groups) {
   return table;
 }
 
-void check_all_operations(const GateCorrectnessOptions& options, const Console& console, std::vector<GateCheck>& checks,
-                          std::vector<Table>& tables) {
+void check_all_operations(const GateCorrectnessOptions& options, const Console& console,
+                          std::vector<GateCheck>& checks, std::vector<Table>& tables) {
   std::vector<std::unique_ptr<Backend>> backends;
   std::vector<OperationPlace> places;
   for (const std::string& place : places_of(options)) {
@@ -94,14 +101,15 @@ void check_all_operations(const GateCorrectnessOptions& options, const Console& 
   }
   const std::vector<OpCase> cases = wanted_cases(options);
   console.note(fmt::format("{} cases of operations in {} places", cases.size(), places.size()));
-  const auto groups =
-      check_operations(cases, places, &interrupted(), [&](std::size_t done, std::size_t all) {
-        if (done % 500 == 0) console.detail(fmt::format("{} of {} cases", done, all));
-      });
+  const auto groups = check_operations(cases, places, &interrupted(), [&](std::size_t done, std::size_t all) {
+    if (done % 500 == 0) console.detail(fmt::format("{} of {} cases", done, all));
+  });
   for (const OperationErrors& g : groups) {
-    const std::string sizes = fmt::format("{} cases, at worst {:.3f} of what is allowed", g.cases, g.share.max());
-    checks.push_back({"operations", g.name, g.failed ? Outcome::failed : Outcome::passed,
-                      g.failed ? fmt::format("{} of {} cases; worst: {}", g.failed, g.cases, g.complaint) : sizes});
+    const std::string sizes =
+        fmt::format("{} cases, at worst {:.3f} of what is allowed", g.cases, g.share.max());
+    checks.push_back(
+        {"operations", g.name, g.failed ? Outcome::failed : Outcome::passed,
+         g.failed ? fmt::format("{} of {} cases; worst: {}", g.failed, g.cases, g.complaint) : sizes});
   }
   tables.push_back(operations_table(groups));
 }
@@ -120,7 +128,8 @@ std::filesystem::path find_demo(const std::string& given) {
   for (const std::filesystem::path& root : roots) {
     if (std::filesystem::is_directory(root / "datasets/demo/texts")) return root / "datasets/demo";
   }
-  throw std::runtime_error("datasets/demo is not below this folder, nor above the program: name it with --models DIR");
+  throw std::runtime_error(
+      "datasets/demo is not below this folder, nor above the program: name it with --models DIR");
 }
 
 std::vector<std::vector<Token>> demo_texts(const std::filesystem::path& demo) {
@@ -140,21 +149,25 @@ std::vector<std::string> modes_for(const GateCorrectnessOptions& options, const 
                         std::find(options.modes.begin(), options.modes.end(), mode) != options.modes.end();
     if (wanted && backend.refusal(numeric_mode(mode)).empty()) modes.emplace_back(mode);
   }
-  if (modes.empty()) throw std::invalid_argument(fmt::format("{} computes in none of the modes asked for", backend.kernels()));
+  if (modes.empty())
+    throw std::invalid_argument(fmt::format("{} computes in none of the modes asked for", backend.kernels()));
   return modes;
 }
 
 Table models_table() {
   Table table;
-  table.columns = {{"model", "model", false, false},   {"mode", "mode", false, false},
-                   {"kernels", "kernels", false, false}, {"check", "check", false, false},
-                   {"found", "found"},                 {"allowed", "allowed"},
+  table.columns = {{"model", "model", false, false},
+                   {"mode", "mode", false, false},
+                   {"kernels", "kernels", false, false},
+                   {"check", "check", false, false},
+                   {"found", "found"},
+                   {"allowed", "allowed"},
                    {"verdict", "verdict", false, false}};
   return table;
 }
 
-void check_all_models(const GateCorrectnessOptions& options, const Console& console, std::vector<GateCheck>& checks,
-                      std::vector<Table>& tables) {
+void check_all_models(const GateCorrectnessOptions& options, const Console& console,
+                      std::vector<GateCheck>& checks, std::vector<Table>& tables) {
   const std::filesystem::path demo = find_demo(options.models);
   const std::filesystem::path values_file = demo / kValuesFile;
   const std::vector<std::vector<Token>> texts = demo_texts(demo);
@@ -162,10 +175,11 @@ void check_all_models(const GateCorrectnessOptions& options, const Console& cons
   if (!options.store) {
     stored = read_stored_bits(values_file);
     if (stored.numerics_version != kNumericsVersion || stored.text_bytes != kTextBytes)
-      throw std::runtime_error(fmt::format(
-          "{}: holds values of numerics version {}, this engine is version {}: check that the change was meant, then "
-          "run gate correctness --store",
-          values_file.string(), stored.numerics_version, kNumericsVersion));
+      throw std::runtime_error(
+          fmt::format("{}: holds values of numerics version {}, this engine is version {}: check that the "
+                      "change was meant, then "
+                      "run gate correctness --store",
+                      values_file.string(), stored.numerics_version, kNumericsVersion));
   }
   Table table = models_table();
   for (const char* model : {"rwkv4", "rwkv7"}) {

@@ -10,7 +10,7 @@
 namespace deciban {
 
 struct GateCorrectnessOptions {
-  std::string cases;            // regular expression over operations' cases
+  std::string cases;             // regular expression over operations' cases
   std::vector<std::string> isa;  // kernel tables; empty: all
   std::string device = "cpu";
   std::vector<std::string> modes;  // of the models; empty: all that the device computes in
@@ -23,7 +23,8 @@ int gate_correctness(const GateCorrectnessOptions& options, const Console& conso
 struct GateKlOptions {
   std::string reference, other;  // models; the other may be left out: the reference in another mode
   std::vector<std::string> corpora;
-  std::string reference_mode = "f32", mode = "auto", device = "auto", reference_device = "auto", tokenizer = "auto";
+  std::string reference_mode = "f32", mode = "auto", device = "auto", reference_device = "auto",
+              tokenizer = "auto";
   std::string window = "whole", start = "bos";
   std::size_t limit = 0;  // documents of each corpus; 0: all
   int threads = 0;
