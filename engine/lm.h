@@ -112,6 +112,7 @@ struct ModelInfo {
   std::optional<std::size_t> training_length;  // tokens; informational
   std::optional<std::size_t> context_limit;    // most tokens one sequence may have; none for RNNs
   std::optional<Token> start_token;            // the model's own document separator
+  double batch_bound = 0;  // nats by which a log-probability may depend on what is computed beside it
 };
 
 // n sequences in lockstep, for generation, cost against length, and the arithmetic coder.  Bound to its
@@ -163,7 +164,8 @@ struct ModelOptions {
   bool deterministic = false;  // CUDA: results depend on nothing that shares a call, as the CPU's never do
 };
 
-// Opens what `spec` names: a checkpoint (file or directory) or "random:rwkv7-0.1b".  Throws as above.
+// Opens what `spec` names: a checkpoint (file or directory), "random:rwkv7-0.1b", "plugin:NAME[,KEY=VALUE…]",
+// "exec:COMMAND" or a server's address (docs/plugins.md).  Throws as above.
 DECIBAN_API std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options);
 // Throws what open_model() would throw for a missing, foreign or incomplete model, without reading its
 // weights.

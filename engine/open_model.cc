@@ -7,6 +7,7 @@
 #include "engine/device.h"
 #include "engine/lm.h"
 #include "engine/ops.h"
+#include "engine/plugin_model.h"
 #include "engine/random_model.h"
 #include "engine/rwkv_model.h"
 #include "engine/rwkv_names.h"
@@ -80,9 +81,28 @@ Prepared prepare(const std::string& spec, const ModelOptions& options) {
   return spec.starts_with(kRandom) ? prepare_random(spec, options) : prepare_file(spec, options);
 }
 
+// Models that are not ours, by the word before the colon.
+struct Foreign {
+  std::string_view prefix;
+  std::unique_ptr<LanguageModel> (*open)(const std::string& words, const std::string& spec,
+                                         const ModelOptions& options);
+  void (*check)(const std::string& words, const std::string& spec, const ModelOptions& options);
+};
+constexpr Foreign kForeign[] = {
+    {"plugin:", open_plugin, check_plugin},
+};
+
+const Foreign* foreign(const std::string& spec) {
+  for (const Foreign& kind : kForeign) {
+    if (spec.starts_with(kind.prefix)) return &kind;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOptions& options) {
+  if (const Foreign* kind = foreign(spec)) return kind->open(spec.substr(kind->prefix.size()), spec, options);
   auto backends = open_backends(options.device, options.format, options.deterministic);
   Prepared p = prepare(spec, options);
   return load_rwkv(p.weights, std::move(p.tokenizer), std::move(backends), p.mode, options,
@@ -90,6 +110,9 @@ std::unique_ptr<LanguageModel> open_model(const std::string& spec, const ModelOp
 }
 
 void check_model(const std::string& spec, const ModelOptions& options) {
+  if (const Foreign* kind = foreign(spec)) {
+    return kind->check(spec.substr(kind->prefix.size()), spec, options);
+  }
   const auto backends = open_backends(options.device, options.format, options.deterministic);
   const Prepared p = prepare(spec, options);
   for (const auto& backend : backends) check_rwkv(p.weights, *backend, p.mode);
