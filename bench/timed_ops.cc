@@ -27,6 +27,12 @@ const char* name(Epilogue::Act act) {
       return " exp(-exp)";
     case Epilogue::Act::decay7:
       return " decay7";
+    case Epilogue::Act::relu:
+      return " relu";
+    case Epilogue::Act::gelu:
+      return " gelu";
+    case Epilogue::Act::gelu_tanh:
+      return " gelu_tanh";
   }
   return "";
 }

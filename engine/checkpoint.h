@@ -67,6 +67,8 @@ class DECIBAN_API StoredTensor {
   std::vector<float> read_all() const;
   // A view with the last two dimensions swapped; no data moves.
   StoredTensor transposed() const;
+  // A view whose dimension i is this one's order[i]; no data moves.
+  StoredTensor permuted(const std::vector<std::size_t>& order) const;
   // A view without the dimensions of extent 1.
   StoredTensor squeezed() const;
   // The sub-tensor at index i of the first dimension (of a quantised tensor whose slice would start inside a

@@ -60,6 +60,16 @@ class ForwardingOps : public Ops {
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override {
     inner_.wkv7(params, r, w, k, v, a, g, layout, state, out);
   }
+  void add_rows(const Table& table, std::span<const Token> rows, Tensor x) override {
+    inner_.add_rows(table, rows, x);
+  }
+  std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {
+    return inner_.allocate_cache(shape, slots);
+  }
+  void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
+                 KvCache& cache, std::size_t layer, Tensor out) override {
+    inner_.attention(params, q, k, v, layout, cache, layer, out);
+  }
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     inner_.norm_rows(x, rows, norm, out);
   }

@@ -60,6 +60,12 @@ struct Sequences {
 };
 Sequences sequences(Pieces pieces, std::size_t rows);
 
+// attention: tokens that a piece's sequence has read before it; all of a case's; and pairs of a query and a
+// key that it sees.
+std::size_t history_of(const OpCase& c, std::size_t piece);
+double history_tokens(const OpCase& c);
+double seen_tokens(const OpCase& c);
+
 // Slots' states inside larger blocks, so that writes beside a slot's own floats are seen.
 class GuardedState {
  public:
@@ -115,6 +121,8 @@ std::unique_ptr<OpProblem> embed_problem(const OpCase& c);
 std::unique_ptr<OpProblem> norm_mix_problem(const OpCase& c);
 std::unique_ptr<OpProblem> norm_rows_problem(const OpCase& c);
 std::unique_ptr<OpProblem> transfer_problem(const OpCase& c);
+std::unique_ptr<OpProblem> add_rows_problem(const OpCase& c);
+std::unique_ptr<OpProblem> attention_problem(const OpCase& c);
 std::unique_ptr<OpProblem> wkv4_problem(const OpCase& c);
 std::unique_ptr<OpProblem> wkv5_problem(const OpCase& c);
 std::unique_ptr<OpProblem> wkv7_problem(const OpCase& c);

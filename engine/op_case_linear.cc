@@ -29,18 +29,26 @@ double activate(Act act, double p) {
       return std::exp(-std::exp(p));
     case Act::decay7:
       return std::exp(-0.606531 * logistic(p));
+    case Act::relu:
+      return p > 0 ? p : 0;
+    case Act::gelu:
+      return p / 2 * std::erfc(-p / std::sqrt(2.0));
+    case Act::gelu_tanh:
+      return p * logistic(2 * std::sqrt(2 / M_PI) * (p + 0.044715 * p * p * p));
   }
   return p;
 }
 
 // act(p) for p known to within `error`: what the error becomes, and 4 ulp of f32 for the function itself.
-// exp(-exp(p)) multiplies the inner function's relative error by exp(p).
+// exp(-exp(p)) multiplies the inner function's relative error by exp(p), the tails of GELU that of their
+// exponents.
 void activate(Act act, double& p, double& error) {
   const double value = activate(act, p);
   double moved =
       std::max(std::abs(activate(act, p + error) - value), std::abs(activate(act, p - error) - value));
   if (act != Act::none) moved += 8 * kEps * std::abs(value) + kTiny;
   if (act == Act::exp_neg_exp) moved += 8 * kEps * std::exp(p) * std::abs(value);
+  if (act == Act::gelu || act == Act::gelu_tanh) moved += 8 * kEps * p * p * std::abs(value);
   p = value;
   error = moved;
 }
@@ -145,7 +153,7 @@ class LinearProblem final : public OpProblem {
     if (c.has(kBias)) bias_ = random.normals(c.outputs, 0.5);
     const std::size_t size = c.rows * c.outputs;
     if (reads_y || c.has(kInPlace)) y_ = random.normals(size, 1);
-    if (c.combine == Combine::gate_add) gate_ = random.normals(size, 1);
+    if (c.combine == Combine::gate_add || c.combine == Combine::gate) gate_ = random.normals(size, 1);
     if (c.combine == Combine::lerp) {
       base_ = c.has(kInPlace) ? y_ : random.normals(size, 1);
       target_ = random.normals(size, 1);
@@ -176,6 +184,9 @@ class LinearProblem final : public OpProblem {
         const double way = static_cast<double>(target_[i]) - base_[i];
         error = error * std::abs(way) + 3 * kEps * std::abs(way * v);
         v = base_[i] + way * v;
+      } else if (c_.combine == Combine::gate) {
+        error *= std::abs(gate_[i]);
+        v *= gate_[i];
       }
       y.value[i] = v;
       y.error[i] = error + kEps * std::abs(v);

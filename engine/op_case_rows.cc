@@ -23,6 +23,26 @@ Values norm_inputs(Random& random, const OpCase& c, std::size_t rows) {
   return x;
 }
 
+// rms(x), or LN without its bias, as `c` asks; errors as those of normalise().
+void normalise_as(const OpCase& c, const double* x, const double* x_error, const HostNorm& norm,
+                  double* value, double* error) {
+  const std::size_t n = c.inputs;
+  if (!c.has(kRms)) {
+    normalise(x, x_error, n, norm, 0, value, error);
+    for (std::size_t i = 0; c.has(kNoBias) && i < n; ++i) value[i] -= norm.bias[i];
+    return;
+  }
+  double squares = 0;
+  for (std::size_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const double inverse = 1 / std::sqrt(squares / static_cast<double>(n) + norm.eps);
+  for (std::size_t i = 0; i < n; ++i) {
+    const double scaled = x[i] * inverse * norm.weight[i];
+    value[i] = scaled + (c.has(kNoBias) ? 0 : norm.bias[i]);
+    // Terms of one sign: the sum's own roundings are a random walk of at most sqrt(n) half ulps.
+    error[i] = kEps * ((6 + std::sqrt(static_cast<double>(n))) * std::abs(scaled) + std::abs(value[i]));
+  }
+}
+
 // LN of every row, with its rounding.
 Bounded norm_of_rows(const Values& x, std::size_t columns, const HostNorm& norm) {
   Bounded h(x.size());
@@ -219,7 +239,12 @@ class NormRowsProblem final : public OpProblem {
     for (const std::size_t row : picked_) {
       rows.insert(rows.end(), x_.begin() + row * c_.inputs, x_.begin() + (row + 1) * c_.inputs);
     }
-    return {stored("out", norm_of_rows(rows, c_.inputs, norm_), c_.mode.activations)};
+    Bounded h(rows.size());
+    const std::vector<double> wide(rows.begin(), rows.end()), exact(c_.inputs, 0.0);
+    for (std::size_t i = 0; i < rows.size(); i += c_.inputs) {
+      normalise_as(c_, wide.data() + i, exact.data(), norm_, h.value.data() + i, h.error.data() + i);
+    }
+    return {stored("out", std::move(h), c_.mode.activations)};
   }
 
  private:
@@ -239,7 +264,12 @@ class NormRowsProblem::Run final : public OpRun {
         x_(upload(ops, p.x_, 2 * p.c_.rows, p.c_.inputs)),
         out_(ops.allocate(p.c_.rows, p.c_.inputs, Ops::product_type(p.c_.mode.activations))) {}
   void reset() override {}
-  void run() override { ops_.norm_rows(x_, p_.picked_, norm_.view(), out_); }
+  void run() override {
+    Norm norm = norm_.view();
+    if (p_.c_.has(kRms)) norm.kind = Norm::Kind::rms;
+    if (p_.c_.has(kNoBias)) norm.bias = nullptr;
+    ops_.norm_rows(x_, p_.picked_, norm, out_);
+  }
   std::vector<Values> outputs() override { return {download(ops_, out_)}; }
 
  private:
@@ -250,6 +280,57 @@ class NormRowsProblem::Run final : public OpRun {
 };
 
 std::unique_ptr<OpRun> NormRowsProblem::bind(Backend& backend, Ops& ops) const {
+  return std::make_unique<Run>(*this, backend, ops);
+}
+
+// Rows of a table added to rows.
+class AddRowsProblem final : public OpProblem {
+ public:
+  explicit AddRowsProblem(const OpCase& c) : c_(c) {
+    Random random(name(c));
+    table_ = random.normals(c.outputs * c.inputs, 1);
+    x_ = random.normals(c.rows * c.inputs, 1);
+    for (std::size_t r = 0; r < c.rows; ++r) {
+      rows_.push_back(static_cast<Token>(r == 0 ? c.outputs - 1 : random.uniform() * c.outputs));
+    }
+  }
+  std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
+  std::vector<Expected> expected() const override {
+    Bounded sum(x_.size());
+    for (std::size_t i = 0; i < x_.size(); ++i) {
+      const auto row = static_cast<std::size_t>(rows_[i / c_.inputs]);
+      sum.value[i] = static_cast<double>(x_[i]) + table_[row * c_.inputs + i % c_.inputs];
+      sum.error[i] = kEps * std::abs(sum.value[i]);
+    }
+    return {stored("x", std::move(sum), ActivationFormat::f32)};
+  }
+
+ private:
+  class Run;
+  OpCase c_;
+  Values table_, x_;
+  std::vector<Token> rows_;
+};
+
+class AddRowsProblem::Run final : public OpRun {
+ public:
+  Run(const AddRowsProblem& p, Backend& backend, Ops& ops)
+      : p_(p),
+        ops_(ops),
+        table_(backend.table(stored_matrix(p.table_, p.c_.outputs, p.c_.inputs))),
+        x_(upload(ops, p.x_, p.c_.rows, p.c_.inputs)) {}
+  void reset() override { ops_.write(x_, 0, x_.rows, p_.x_.data()); }
+  void run() override { ops_.add_rows(*table_, p_.rows_, x_); }
+  std::vector<Values> outputs() override { return {download(ops_, x_)}; }
+
+ private:
+  const AddRowsProblem& p_;
+  Ops& ops_;
+  std::unique_ptr<Table> table_;
+  Tensor x_;
+};
+
+std::unique_ptr<OpRun> AddRowsProblem::bind(Backend& backend, Ops& ops) const {
   return std::make_unique<Run>(*this, backend, ops);
 }
 
@@ -316,6 +397,7 @@ std::unique_ptr<OpRun> TransferProblem::bind(Backend&, Ops& ops) const {
 std::unique_ptr<OpProblem> embed_problem(const OpCase& c) { return std::make_unique<EmbedProblem>(c); }
 std::unique_ptr<OpProblem> norm_mix_problem(const OpCase& c) { return std::make_unique<NormMixProblem>(c); }
 std::unique_ptr<OpProblem> norm_rows_problem(const OpCase& c) { return std::make_unique<NormRowsProblem>(c); }
+std::unique_ptr<OpProblem> add_rows_problem(const OpCase& c) { return std::make_unique<AddRowsProblem>(c); }
 std::unique_ptr<OpProblem> transfer_problem(const OpCase& c) { return std::make_unique<TransferProblem>(c); }
 
 }  // namespace deciban::op_case

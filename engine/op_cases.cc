@@ -32,16 +32,32 @@ constexpr Entry kEntries[] = {
     {OpKind::norm_rows, "norm_rows", op_case::norm_rows_problem},
     {OpKind::score_head, "score_head", op_case::head_problem},
     {OpKind::transfer, "transfer", op_case::transfer_problem},
+    {OpKind::add_rows, "add_rows", op_case::add_rows_problem},
+    {OpKind::attention, "attention", op_case::attention_problem},
 };
 
-constexpr std::string_view kActNames[] = {"none", "relu2",       "sigmoid", "tanh",
-                                          "silu", "exp_neg_exp", "decay7"};
-constexpr std::string_view kCombineNames[] = {"store", "add", "gate_add", "lerp"};
+constexpr std::string_view kActNames[] = {"none",        "relu2",  "sigmoid", "tanh", "silu",
+                                          "exp_neg_exp", "decay7", "relu",    "gelu", "gelu_tanh"};
+constexpr std::string_view kCombineNames[] = {"store", "add", "gate_add", "lerp", "gate"};
 constexpr std::string_view kPiecesNames[] = {"one", "singles", "mixed"};
 constexpr std::pair<Trait, std::string_view> kTraitNames[] = {
-    {kBias, "bias"},   {kNarrow, "narrow"}, {kTransposed, "transposed"},  {kInPlace, "in-place"},
-    {kLarge, "large"}, {kTies, "ties"},     {kBorderTies, "border-ties"}, {kGate, "gate"},
-    {kKeepH, "h"},     {kNormed, "normed"}, {kTokenDecay, "token-decay"}, {kInner, "inner"},
+    {kBias, "bias"},
+    {kNarrow, "narrow"},
+    {kTransposed, "transposed"},
+    {kInPlace, "in-place"},
+    {kLarge, "large"},
+    {kTies, "ties"},
+    {kBorderTies, "border-ties"},
+    {kGate, "gate"},
+    {kKeepH, "h"},
+    {kNormed, "normed"},
+    {kTokenDecay, "token-decay"},
+    {kInner, "inner"},
+    {kRms, "rms"},
+    {kNoBias, "no-bias"},
+    {kInterleaved, "interleaved"},
+    {kAlibi, "alibi"},
+    {kHeadNorm, "head-norm"},
 };
 
 enum class Kind { cpu, accelerator };
@@ -70,11 +86,13 @@ struct Grid {
   std::vector<Combine> combines = {Combine::store};
   std::vector<Pieces> pieces = {Pieces::one};
   std::vector<unsigned> traits = {kPlain};
+  std::size_t kv_heads = 0, rotary = 0, window = 0, history = 0;
 };
 
 std::vector<Grid> grids(Kind kind) {
   static const std::vector<Act> acts = {Act::none, Act::relu2,       Act::sigmoid, Act::tanh,
-                                        Act::silu, Act::exp_neg_exp, Act::decay7};
+                                        Act::silu, Act::exp_neg_exp, Act::decay7,  Act::relu,
+                                        Act::gelu, Act::gelu_tanh};
   static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
   return {
       {.op = OpKind::embed,
@@ -109,7 +127,7 @@ std::vector<Grid> grids(Kind kind) {
        .inputs = {48, 1025},
        .modes = all_modes(kind),
        .acts = acts,
-       .combines = {Combine::store, Combine::add, Combine::gate_add, Combine::lerp},
+       .combines = {Combine::store, Combine::add, Combine::gate_add, Combine::lerp, Combine::gate},
        .traits = {kPlain, kBias}},
       {.op = OpKind::linear,
        .rows = {7, 25},
@@ -117,7 +135,7 @@ std::vector<Grid> grids(Kind kind) {
        .inputs = {48},
        .modes = all_modes(kind),
        .acts = acts,
-       .combines = {Combine::store, Combine::lerp},
+       .combines = {Combine::store, Combine::lerp, Combine::gate},
        .traits = {kNarrow | kBias}},
       {.op = OpKind::linear,
        .rows = {1, 60},
@@ -199,6 +217,48 @@ std::vector<Grid> grids(Kind kind) {
   };
 }
 
+// What transformers need beyond RWKV; on the CPU.
+std::vector<Grid> transformer_grids() {
+  static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
+  const std::vector<NumericMode> results = all_results(Kind::cpu);
+  std::vector<Grid> all = {
+      {.op = OpKind::norm_rows,
+       .rows = {1, 13},
+       .outputs = {0},
+       .inputs = {1, 17, 64, 257, 1025},
+       .modes = results,
+       .traits = {kRms, kNoBias, kRms | kNoBias, kRms | kLarge}},
+      {.op = OpKind::add_rows, .rows = {1, 13}, .outputs = {40}, .inputs = {1, 17, 64, 768}},
+  };
+  struct Shape {
+    std::size_t heads, kv_heads, head_size, rotary, window, history;
+    unsigned traits;
+  };
+  const Shape shapes[] = {
+      {3, 3, 64, 16, 0, 0, kPlain},           {4, 4, 64, 0, 0, 130, kAlibi},
+      {4, 2, 32, 32, 0, 63, kInterleaved},    {6, 1, 64, 64, 70, 200, kPlain},
+      {2, 2, 80, 20, 0, 64, kPlain},          {4, 2, 16, 16, 17, 1, kHeadNorm},
+      {1, 1, 20, 8, 0, 5, kHeadNorm},         {2, 1, 128, 128, 64, 300, kInterleaved | kHeadNorm},
+      {16, 2, 8, 8, 0, 129, kAlibi | kLarge}, {2, 2, 2, 2, 1, 3, kPlain},
+  };
+  for (const Shape& s : shapes) {
+    Grid grid{.op = OpKind::attention,
+              .rows = {1, 7, 130, 200},
+              .outputs = {0},
+              .inputs = {s.heads * s.head_size},
+              .head_sizes = {s.head_size},
+              .modes = results,
+              .pieces = layouts,
+              .traits = {s.traits}};
+    grid.kv_heads = s.kv_heads;
+    grid.rotary = s.rotary;
+    grid.window = s.window;
+    grid.history = s.history;
+    all.push_back(std::move(grid));
+  }
+  return all;
+}
+
 // What accelerators keep narrow between products and recurrences.
 std::vector<Grid> inner_grids() {
   static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
@@ -262,6 +322,10 @@ std::vector<Grid> inner_grids() {
 void expand(const Grid& g, std::vector<OpCase>& cases) {
   OpCase c;
   c.op = g.op;
+  c.kv_heads = g.kv_heads;
+  c.rotary = g.rotary;
+  c.window = g.window;
+  c.history = g.history;
   for (const std::size_t rows : g.rows) {
     c.rows = rows;
     for (const std::size_t outputs : g.outputs) {
@@ -311,6 +375,9 @@ std::string name(const OpCase& c) {
   if (c.outputs != 0) text += fmt::format("x{}", c.outputs);
   text += fmt::format("x{}", c.inputs);
   if (c.head_size != 0) text += fmt::format("/{}", c.head_size);
+  if (c.op == OpKind::attention) {
+    text += fmt::format(" kv{} rope{} window{} after{}", c.kv_heads, c.rotary, c.window, c.history);
+  }
   text += fmt::format(" {}/{}", name(c.mode.weights), name(c.mode.activations));
   if (c.op == OpKind::linear) {
     text +=
@@ -341,6 +408,10 @@ double flops(const OpCase& c) {
       return 8 * rows * inputs;
     case OpKind::norm_mix:
       return rows * inputs * (9 + 2 * outputs);
+    case OpKind::add_rows:
+      return rows * inputs;
+    case OpKind::attention:
+      return 4 * inputs * op_case::seen_tokens(c);
     case OpKind::transfer:
       return 0;
   }
@@ -373,6 +444,12 @@ double bytes(const OpCase& c) {
       return rows * inputs * (4 + narrow);
     case OpKind::norm_mix:
       return rows * inputs * (4 + outputs * narrow + (c.has(kKeepH) ? 8 : 0)) + sequences * inputs * 8;
+    case OpKind::add_rows:
+      return rows * inputs * 12;
+    case OpKind::attention:
+      // Queries and results; new keys and values, and once what was there before.
+      return rows * inputs * (4 + narrow) +
+             2 * c.kv_heads * head * (rows * (4 + narrow) + op_case::history_tokens(c) * narrow);
     case OpKind::transfer:
       return inputs * 8;
   }
@@ -383,6 +460,7 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> cases;
     for (const Grid& grid : grids(Kind::cpu)) expand(grid, cases);
+    for (const Grid& grid : transformer_grids()) expand(grid, cases);
     return cases;
   }();
   return all;

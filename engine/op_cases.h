@@ -16,7 +16,19 @@
 
 namespace deciban {
 
-enum class OpKind { embed, norm_mix, linear, wkv4, wkv5, wkv7, norm_rows, score_head, transfer };
+enum class OpKind {
+  embed,
+  norm_mix,
+  linear,
+  wkv4,
+  wkv5,
+  wkv7,
+  norm_rows,
+  score_head,
+  transfer,
+  add_rows,
+  attention
+};
 
 // How the rows of a call divide into sequences: one piece; a piece for each row; many of mixed length, some
 // of a single token.  Slots are never in row order, and one slot of the state stays unused and must not
@@ -41,6 +53,11 @@ enum Trait : unsigned {
   kNormed = 1 << 10,     // embed: with a norm
   // linear: gate, base, target and a y in place are narrow; wkv: so are r, k, v, a and g
   kInner = 1 << 11,
+  kRms = 1 << 12,          // norm_rows: the root of the mean square
+  kNoBias = 1 << 13,       // norm_rows: without a bias
+  kInterleaved = 1 << 14,  // attention: neighbouring channels are turned
+  kAlibi = 1 << 15,        // attention: slopes
+  kHeadNorm = 1 << 16,     // attention: heads of q and k are normed
 };
 
 struct OpCase {
@@ -50,12 +67,15 @@ struct OpCase {
       64;  // columns of x; heads * head_size for wkv5 and wkv7; floats of a slot for transfer
   std::size_t outputs =
       0;  // linear: outputs; score_head, embed: vocabulary; norm_mix: mixes; transfer: slots
-  std::size_t head_size = 0;  // wkv5, wkv7
+  std::size_t head_size = 0;  // wkv5, wkv7, attention
   NumericMode mode{};         // linear, score_head; elsewhere `activations` is the type of the results
   Epilogue::Act act = Epilogue::Act::none;
   Epilogue::Combine combine = Epilogue::Combine::store;
   Pieces pieces = Pieces::one;
   unsigned traits = kPlain;
+  // attention: inputs = heads * head_size; every second piece has read `history` tokens before, the others
+  // none.
+  std::size_t kv_heads = 0, rotary = 0, window = 0, history = 0;
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
 };

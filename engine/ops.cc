@@ -1,8 +1,32 @@
 #include "engine/ops.h"
 
+#include <numeric>
+
 namespace deciban {
+namespace {
+
+[[noreturn]] void refuse_attention() {
+  throw std::logic_error("attention was asked of a backend that does not compute it");
+}
+
+}  // namespace
 
 OutOfDeviceMemory::~OutOfDeviceMemory() = default;
+
+void Ops::add_rows(const Table&, std::span<const Token>, Tensor) { refuse_attention(); }
+
+std::unique_ptr<KvCache> Ops::allocate_cache(const KvShape&, std::size_t) { refuse_attention(); }
+
+void Ops::attention(const Attention&, const Tensor&, const Tensor&, const Tensor&, Layout, KvCache&,
+                    std::size_t, Tensor) {
+  refuse_attention();
+}
+
+void Ops::norm(const Tensor& x, const Norm& norm, Tensor out) {
+  std::vector<std::size_t> rows(x.rows);
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  norm_rows(x, rows, norm, out);
+}
 
 void Ops::row_best(const Tensor& logits, std::span<TokenScore> scores) {
   std::vector<float> row(logits.columns);

@@ -92,11 +92,14 @@ struct StateView {
   StateView at(std::size_t more) const { return {data, stride, offset + more}; }
 };
 
-// y = LN(x) * weight + bias, biased variance, eps 1e-5 (rwkv.md §0).
+// layer: y = (x - mean) / sqrt(variance + eps) * weight + bias, biased variance (rwkv.md §0); rms: y = x /
+// sqrt(mean of x^2 + eps) * weight + bias.  The bias may be null.
 struct Norm {
+  enum class Kind { layer, rms };
   const Vector* weight = nullptr;
   const Vector* bias = nullptr;
   float eps = 1e-5f;
+  Kind kind = Kind::layer;
 };
 
 // What happens to a product p (f32) before it is written: v = act(p + bias), then combined into y.
@@ -108,13 +111,17 @@ struct Epilogue {
     tanh,
     silu,         // p * sigmoid(p)
     exp_neg_exp,  // exp(-exp(p)): the decay of RWKV-5/6
-    decay7        // exp(-0.606531 sigmoid(p)): the decay of RWKV-7
+    decay7,       // exp(-0.606531 sigmoid(p)): the decay of RWKV-7
+    relu,         // max(p, 0)
+    gelu,         // p (1 + erf(p / sqrt 2)) / 2
+    gelu_tanh     // p (1 + tanh(sqrt(2 / pi) (p + 0.044715 p^3))) / 2
   };
   enum class Combine {
     store,     // y = v
     add,       // y = y + v
     gate_add,  // y = y + gate * v
-    lerp       // y = base + (target - base) * v
+    lerp,      // y = base + (target - base) * v
+    gate       // y = gate * v
   };
   Act act = Act::none;
   Combine combine = Combine::store;
@@ -142,6 +149,52 @@ struct Wkv7Params {
   const Vector* k_a = nullptr;  // [A]
   const Vector* r_k = nullptr;  // [A]
   Norm group;
+};
+
+// Attention over what a sequence has read so far: H query heads of N channels, and H_kv heads of keys and
+// values, each of which serves H / H_kv query heads in a row.  For the token at position t (from 0 in its
+// sequence) and head h:
+//   q' = rope(norm(q), t) * scale,  k' = rope(norm(k), t),
+//   out = sum_j softmax_j(q' k'_j + slope_h (j - t)) v_j   over j = max(0, t - window + 1) … t.
+// rope() turns channel pairs of the first `rotary` channels of a head, (i, i + rotary / 2), or (2 i, 2 i + 1)
+// if `interleaved`, by the angle t * frequencies[i], rounded to f32 as the published models' own code does,
+// and multiplies them by `magnitude`.
+struct Attention {
+  std::size_t heads = 0, kv_heads = 0, head_size = 0;  // head_size even
+  float scale = 1;
+  std::size_t rotary = 0;  // even, at most head_size; 0: nothing is turned
+  bool interleaved = false;
+  const Vector* frequencies = nullptr;  // [rotary / 2], radians a token
+  float magnitude = 1;
+  Norm q_norm, k_norm;             // over a head's channels, weights [head_size]; no weight: none
+  const Vector* slopes = nullptr;  // [H], of ALiBi; null: none
+  std::size_t window = 0;          // tokens seen, the one itself included; 0: all
+};
+
+struct KvShape {
+  std::size_t layers = 0, kv_heads = 0, head_size = 0;
+  ActivationFormat format = ActivationFormat::f32;  // what keys and values are rounded to: product_type()
+  std::size_t window = 0;  // no layer looks further back: what lies before may be dropped; 0: all is kept
+};
+
+// Keys and values of sequences, by slot, in pages of kPage tokens that are taken as a sequence grows.  Made
+// by an Ops and used by it alone; may outlive it.  A chunk is: reserve(), attention() of every layer,
+// advance().  A chunk that fails in between leaves all sequences as they were.
+class DECIBAN_API KvCache {
+ public:
+  static constexpr std::size_t kPage = 64;
+  virtual ~KvCache() = default;
+  virtual std::size_t slots() const = 0;
+  virtual std::size_t length(std::size_t slot) const = 0;  // tokens read
+  virtual void reset(std::size_t slot) = 0;                // gives its pages back
+  // `to` continues where `from` is: full pages are shared, the last one is copied.
+  virtual void copy(std::size_t from, std::size_t to) = 0;
+  // Makes room for the pieces' tokens behind what their sequences have read.  Throws OutOfDeviceMemory, or
+  // std::runtime_error where memory is the system's affair; nothing has changed then.
+  virtual void reserve(Layout layout) = 0;
+  // The pieces' tokens are read: later ones come behind them.
+  virtual void advance(Layout layout) = 0;
+  virtual std::uint64_t bytes() const = 0;  // of pages in use; any thread may ask
 };
 
 // One stream of operations: an arena, a thread team, nothing shared but the weights.  One thread at a time.
@@ -219,7 +272,19 @@ class DECIBAN_API Ops {
                     const Tensor& v, const Tensor& a, const Tensor& g, Layout layout, StateView state,
                     Tensor out) = 0;
 
-  // out[i] = LN(x[rows[i]]), in the product type of `out`.
+  // x[i] += table[rows[i]]: learned positions.
+  virtual void add_rows(const Table& table, std::span<const Token> rows, Tensor x);
+
+  virtual std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots);
+  // Appends the pieces' k and v ([rows, kv_heads * head_size]) to `layer` of the cache, which has room for
+  // them, and writes what each row's q ([rows, heads * head_size]) finds there to `out` (f32 or product
+  // type). Never in memory that grows with the square of a sequence's length.
+  virtual void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v,
+                         Layout layout, KvCache& cache, std::size_t layer, Tensor out);
+
+  // out[i] = norm(x[i]), in the product type of `out`.
+  void norm(const Tensor& x, const Norm& norm, Tensor out);
+  // out[i] = norm(x[rows[i]]), in the product type of `out`.
   virtual void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm,
                          Tensor out) = 0;
 
@@ -255,13 +320,17 @@ class DECIBAN_API Backend {
   virtual std::string device() const = 0;  // "cpu", "cuda:0"
   // What results may depend on: "avx512bf16", "sm_90", "sm_90 deterministic".  No index: equal cards agree.
   virtual std::string kernels() const = 0;
-  // Packs a matrix stored as [outputs, inputs] (any strides).  The mapped pages are released as they are
-  // packed. Throws std::runtime_error naming the tensor if a value is not finite.
+  // Packs a matrix stored as [outputs, inputs] (any strides; on the CPU the outputs may be spread over
+  // several leading dimensions).  The mapped pages are released as they are packed. Throws std::runtime_error
+  // naming the tensor if a value is not finite.
   virtual std::unique_ptr<Weight> matrix(const StoredTensor& tensor, NumericMode mode) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
   virtual std::unique_ptr<Table> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
+  // Whether its Ops have add_rows(), allocate_cache(), attention(), RMS norms and norms without bias: what
+  // transformers need beyond RWKV.  Elsewhere these throw std::logic_error.
+  virtual bool computes_attention() const { return false; }
   // Why this device does not compute in `mode`, in words; empty if it does.
   virtual std::string refusal(NumericMode mode) const = 0;
   // The mode in which this device usually computes weights stored as f32, bf16 or f16 (the word): what "auto"

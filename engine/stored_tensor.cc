@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/checkpoint.h"
 #include "engine/encoding.h"
@@ -169,6 +170,22 @@ StoredTensor StoredTensor::transposed() const {
   StoredTensor result = *this;
   std::swap(result.shape[rank - 2], result.shape[rank - 1]);
   std::swap(result.strides[rank - 2], result.strides[rank - 1]);
+  return result;
+}
+
+StoredTensor StoredTensor::permuted(const std::vector<std::size_t>& order) const {
+  std::vector<char> seen(shape.size());
+  bool fits = order.size() == shape.size();
+  for (const std::size_t i : order) fits = fits && i < seen.size() && !std::exchange(seen[i], 1);
+  if (!fits) {
+    throw std::invalid_argument(
+        fmt::format("tensor '{}' of shape {} cannot be permuted by {}", name, shape, order));
+  }
+  StoredTensor result = *this;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    result.shape[i] = shape[order[i]];
+    result.strides[i] = strides[order[i]];
+  }
   return result;
 }
 

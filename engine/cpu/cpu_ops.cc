@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/cpu/attention.h"
 #include "engine/cpu/memory.h"
 #include "engine/cpu/team.h"
 #include "engine/cpu/weights.h"
@@ -21,6 +22,9 @@ constexpr std::size_t kRowUnit = 12;  // rows are split between threads in multi
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 bool is_bf16(const Tensor& t) { return t.type == Tensor::Type::bf16; }
 const float* values(const Vector* v) { return v == nullptr ? nullptr : v->data(); }
+NormArgs arguments(const Norm& norm) {
+  return {norm.weight->data(), values(norm.bias), norm.eps, norm.kind == Norm::Kind::rms};
+}
 const CpuWeight& packed(const Weight& w) { return static_cast<const CpuWeight&>(w); }
 
 std::byte* at(const Tensor& t, std::size_t row, std::size_t column = 0) {
@@ -46,7 +50,7 @@ class CpuOps final : public Ops {
   std::uint64_t workspace_bytes() const override {
     std::uint64_t bytes = arena_.bytes();
     for (const Pages& pages : scratch_) bytes += pages.bytes();
-    return bytes;
+    return bytes + turns_.bytes();
   }
 
   StateView allocate_state(std::size_t slots, std::size_t floats) override {
@@ -103,9 +107,29 @@ class CpuOps final : public Ops {
         return;
       }
       source.row(static_cast<std::size_t>(tokens[i]), scratch(thread));
-      kernels_.norm(scratch(thread), x.columns, norm->weight->data(), norm->bias->data(), norm->eps, row,
-                    false);
+      kernels_.norm(scratch(thread), x.columns, arguments(*norm), row, false);
     });
+  }
+  void add_rows(const Table& table, std::span<const Token> rows, Tensor x) override {
+    const auto& source = static_cast<const CpuTable&>(table);
+    need_scratch(x.stride);
+    team_.run(rows.size(), [&](std::size_t i, int thread) {
+      const float* row = scratch(thread);
+      source.row(static_cast<std::size_t>(rows[i]), scratch(thread));
+      for (std::size_t c = 0; c < x.columns; ++c) x.f32()[i * x.stride + c] += row[c];
+    });
+  }
+
+  std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {
+    return std::make_unique<PagedCache>(shape, slots);
+  }
+  void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
+                 KvCache& cache, std::size_t layer, Tensor out) override {
+    const AttentionCall call{params, q, k, v, layout, static_cast<PagedCache&>(cache), layer, out};
+    need_scratch(call.scratch_floats());
+    const std::size_t mark = arena_.mark();
+    call.run(kernels_, team_, arena_, turns_, [this](int thread) { return scratch(thread); });
+    arena_.release(mark);
   }
 
   void norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
@@ -125,8 +149,7 @@ class CpuOps final : public Ops {
 
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     team_.run(rows.size(), [&](std::size_t i, int) {
-      kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, norm.weight->data(), norm.bias->data(), norm.eps,
-                    at(out, i), is_bf16(out));
+      kernels_.norm(x.f32() + rows[i] * x.stride, x.columns, arguments(norm), at(out, i), is_bf16(out));
     });
   }
   void score_head(const Weight& w, const Tensor& x, std::span<const Token> targets,
@@ -177,6 +200,7 @@ class CpuOps final : public Ops {
   Arena arena_;
   std::vector<Pages> scratch_;
   std::vector<Pages> states_;
+  TurnTable turns_;
 };
 
 void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
@@ -226,8 +250,8 @@ void CpuOps::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateVie
   });
   // Only now, when no thread reads the old states any more.
   for (const Piece& piece : layout) {
-    kernels_.norm(x.f32() + (piece.row + piece.count - 1) * x.stride, x.columns, norm.weight->data(),
-                  norm.bias->data(), norm.eps, shift.slot(piece.slot), false);
+    kernels_.norm(x.f32() + (piece.row + piece.count - 1) * x.stride, x.columns, arguments(norm),
+                  shift.slot(piece.slot), false);
   }
 }
 

@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
   }
   std::unique_ptr<Ops> open(int threads) override { return cpu_ops(kernels_, threads); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
+  bool computes_attention() const override { return true; }
   std::string refusal(NumericMode mode) const override {
     if (mode.activations == ActivationFormat::f16) return "f16 activations need a CUDA device";
     if (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::bf16) {

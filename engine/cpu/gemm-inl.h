@@ -186,6 +186,15 @@ inline void apply(Epilogue::Act act, V (&row)[kVectors]) {
       return each_vector(row, [](V p) {
         return exp(div(set(-0.606531f), add(set(1.0f), exp(sub(zero(), p)))));  // e^88 at most: no overflow
       });
+    case Epilogue::Act::relu:
+      return each_vector(row, [](V p) { return max(zero(), p); });
+    case Epilogue::Act::gelu:
+      return each_vector(row, [](V p) { return gelu(p); });
+    case Epilogue::Act::gelu_tanh:
+      return each_vector(row, [](V p) {  // (1 + tanh u) / 2 = sigmoid(2 u)
+        const V cube = mul(mul(p, p), p);
+        return mul(p, sigmoid(mul(fma(set(0.044715f), cube, p), set(1.5957691216f))));
+      });
   }
 }
 
@@ -207,6 +216,8 @@ inline void write_tile(const LinearArgs& a, std::size_t panel, std::size_t row, 
       if (a.combine == Epilogue::Combine::lerp) {
         const V base = load(a.base + (row + r) * a.base_stride + at);
         value = fma(sub(load(a.target + (row + r) * a.target_stride + at), base), value, base);
+      } else if (a.combine == Epilogue::Combine::gate) {
+        value = mul(load(a.gate + (row + r) * a.gate_stride + at), value);
       }
       if (a.y_bf16) {
         store_bf16(static_cast<std::uint16_t*>(a.y) + (row + r) * a.y_stride + at, value);

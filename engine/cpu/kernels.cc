@@ -1,6 +1,7 @@
 // Compiled once per instruction set (engine/CMakeLists.txt); KERNELS is the name of the table it exports.
 #include "engine/cpu/kernels.h"
 
+#include "engine/cpu/attention-inl.h"
 #include "engine/cpu/gemm-inl.h"
 #include "engine/cpu/pack-inl.h"
 #include "engine/cpu/rows-inl.h"
@@ -16,7 +17,7 @@ void function(int which, const float* in, float* out, std::size_t count) {
     const std::size_t lanes = count - i < kWidth ? count - i : kWidth;
     for (std::size_t l = 0; l < kWidth; ++l) x[l] = l < lanes ? in[i + l] : 0.0f;
     const V v = load(x);
-    store(x, which == 0 ? exp(v) : which == 1 ? sigmoid(v) : which == 2 ? tanh(v) : exp_term(v));
+    store(x, which == 0 ? exp(v) : which == 1 ? sigmoid(v) : which == 2 ? tanh(v) : which == 3 ? exp_term(v) : gelu(v));
     for (std::size_t l = 0; l < lanes; ++l) out[i + l] = x[l];
   }
 }
@@ -46,6 +47,8 @@ const Kernels KERNELS = {DECIBAN_STRING(KERNELS) + sizeof("kernels_") - 1,
                          wkv4,
                          wkv5,
                          wkv7,
+                         attention_row,
+                         attention,
                          function};
 }
 

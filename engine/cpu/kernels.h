@@ -66,6 +66,12 @@ struct HeadArgs {
   float* scratch;                      // head_scratch_floats(inputs, rows)
 };
 
+struct NormArgs {
+  const float *weight, *bias;  // bias may be null
+  float eps;
+  bool rms;
+};
+
 struct NormMixArgs {
   const float* x;
   std::size_t x_stride, columns;
@@ -112,6 +118,47 @@ struct WkvHeadArgs {
   float* scratch;  // wkv_scratch_floats(size)
 };
 
+// One row of attention's operands: heads normed and turned, q scaled and rounded, k and v put into their
+// page. A page holds, for each layer and each head of keys, the keys by channel and then the values by token:
+// f32 as [size][kPage] and [kPage][padded]; bf16 in pairs, [size / 2][kPage][2] of channels and [kPage /
+// 2][padded][2] of tokens.  `padded` is the head size rounded up to 16.
+struct AttentionRowArgs {
+  const float *q, *k, *v;
+  std::size_t heads, kv_heads, size, padded;
+  float scale;
+  const float *q_norm, *k_norm;  // [size], or null
+  float q_eps, k_eps;
+  std::size_t rotary;
+  bool interleaved;
+  const float* turns;  // [rotary / 2][2]: cosine and sine
+  bool bf16;
+  void* q_out;          // [heads * size]
+  std::byte* page;      // the layer's part of it
+  std::size_t in_page;  // the token's place there
+  float* scratch;       // padded
+};
+
+// Query tokens [0, tokens) of one sequence, at positions first, first + 1, …, and the `group` heads that
+// share one head of keys.
+struct AttentionArgs {
+  std::size_t size, padded, group, tokens, first;
+  bool bf16;
+  const std::byte* q;  // of token t and head g: q + t * q_stride + g * size * element bytes
+  std::size_t q_stride;
+  const std::byte* const* pages;  // the sequence's
+  std::size_t offset;             // bytes from a page's begin to this layer's and head's keys
+  const float* slopes;            // [group], or null
+  std::size_t window;             // 0: none
+  std::byte* out;                 // of token t and head g: out + t * out_stride + g * size * element bytes
+  std::size_t out_stride;
+  bool out_bf16;
+  float* scratch;  // attention_scratch_floats(padded, tokens * group)
+};
+inline constexpr std::size_t kPage = KvCache::kPage;
+inline std::size_t attention_scratch_floats(std::size_t padded, std::size_t rows) {
+  return rows * (padded + 16 + 1) + 16 + 8 * (kPage + kPage / 2 + 1) + padded;
+}
+
 inline constexpr std::size_t kWkvTile = 16;  // tokens prepared together in the wkv kernels
 inline std::size_t wkv_scratch_floats(std::size_t head_size) { return (7 * kWkvTile + 8) * (head_size + 16); }
 
@@ -131,12 +178,13 @@ struct Kernels {
   void (*linear)(const LinearArgs& args);
   void (*head)(const HeadArgs& args);
   void (*norm_mix)(const NormMixArgs& args);
-  void (*norm)(const float* x, std::size_t columns, const float* weight, const float* bias, float eps,
-               void* out, bool out_bf16);
+  void (*norm)(const float* x, std::size_t columns, const NormArgs& norm, void* out, bool out_bf16);
   void (*wkv4)(const Wkv4Args& args);
   void (*wkv5)(const WkvHeadArgs& args);
   void (*wkv7)(const WkvHeadArgs& args);
-  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh, 3 exp_term.
+  void (*attention_row)(const AttentionRowArgs& args);
+  void (*attention)(const AttentionArgs& args);
+  // out[i] = f(in[i]) for tests of the functions' accuracy: 0 exp, 1 sigmoid, 2 tanh, 3 exp_term, 4 gelu.
   void (*function)(int which, const float* in, float* out, std::size_t count);
 };
 

@@ -49,16 +49,32 @@ inline void put(void* out, bool bf16, std::size_t at, V value) {
   }
 }
 
+// Mean 0 and 1 / sqrt(mean square + eps).
+inline Moments mean_square(const float* x, std::size_t columns, float eps) {
+  const std::size_t whole = columns / kWidth * kWidth;
+  V squares = zero();
+  for (std::size_t c = 0; c < whole; c += kWidth) squares = fma(load(x + c), load(x + c), squares);
+  float total = sum(squares);
+  for (std::size_t c = whole; c < columns; ++c) total += x[c] * x[c];
+  return {0.0f, 1.0f / std::sqrt(total / static_cast<float>(columns) + eps)};
+}
+
 // Writes whole vectors: the padding behind `columns` becomes bias = 0 there, weights being padded with zeros.
-void norm(const float* x, std::size_t columns, const float* weight, const float* bias, float eps, void* out,
-          bool out_bf16) {
-  const Moments m = moments(x, columns, eps);
+void norm(const float* x, std::size_t columns, const NormArgs& n, void* out, bool out_bf16) {
+  const Moments m = n.rms ? mean_square(x, columns, n.eps) : moments(x, columns, n.eps);
+  if (n.bias != nullptr) {
+    for (std::size_t c = 0; c < columns; c += kWidth) {
+      put(out, out_bf16, c, normalise(load(x + c), m, n.weight + c, n.bias + c));
+    }
+    return;
+  }
   for (std::size_t c = 0; c < columns; c += kWidth) {
-    put(out, out_bf16, c, normalise(load(x + c), m, weight + c, bias + c));
+    put(out, out_bf16, c, mul(mul(sub(load(x + c), set(m.mean)), set(m.inverse)), load(n.weight + c)));
   }
 }
 
 void norm_mix(const NormMixArgs& a) {
+  const NormArgs layer{a.weight, a.bias, a.eps, false};
   float* current = a.scratch;
   float* previous = a.scratch + round_up(a.columns, 32);
   for (std::size_t row = a.row_begin; row < a.row_end; ++row) {
@@ -66,11 +82,11 @@ void norm_mix(const NormMixArgs& a) {
     if (before == nullptr) {
       if (row == a.row_begin) {  // the row before belongs to another thread's range: computed again, to the
                                  // same bits
-        norm(a.x + (row - 1) * a.x_stride, a.columns, a.weight, a.bias, a.eps, previous, false);
+        norm(a.x + (row - 1) * a.x_stride, a.columns, layer, previous, false);
       }
       before = previous;
     }
-    norm(a.x + row * a.x_stride, a.columns, a.weight, a.bias, a.eps, current, false);
+    norm(a.x + row * a.x_stride, a.columns, layer, current, false);
     for (std::size_t c = 0; c < a.columns; c += kWidth) {
       const V h = load(current + c);
       const V h_prev = load(before + c);

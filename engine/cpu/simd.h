@@ -345,6 +345,22 @@ inline float sum(V a) {
   return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+// The largest of a vector's lanes; of a NaN nothing is said.
+inline float largest(V a) {
+#if defined(__AVX512F__)
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+#elif defined(__AVX2__)
+  const __m256 eight = a;
+#endif
+#if defined(__AVX2__)
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = a;
+#endif
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
 // How far from exact these functions are was measured over all exponents against float64 on every instruction
 // set (kernel_functions_test.cc holds the limits).  NaN comes out as NaN: min and max give their second
 // operand for one.
@@ -407,6 +423,35 @@ inline V tanh(V x) {
   const V e = exp(mul(min(set(20.0f), a), set(2.0f)));
   const V large = copysign(sub(set(1.0f), div(set(2.0f), add(e, set(1.0f)))), x);
   return select(greater(set(0.625f), a), small, large);
+}
+
+// x (1 + erf(x / sqrt 2)) / 2, to 1e-7 of |x|: erf as an odd polynomial for |x| < sqrt 2; beyond, erfc(z) =
+// e^{-z^2} Q(1 / (1 + z / 2)), whose relative error is small, so that the tail for negative x keeps its
+// digits.
+inline V gelu(V x) {
+  const V magnitude = abs(x);
+  const V z = mul(magnitude, set(0.70710678118f));
+  const V square = mul(z, z);
+  V p = set(7.853831630200148e-05f);
+  p = fma(p, square, set(-0.0008010184392333031f));
+  p = fma(p, square, set(0.005188326817005873f));
+  p = fma(p, square, set(-0.026853810995817184f));
+  p = fma(p, square, set(0.1128358542919159f));
+  p = fma(p, square, set(-0.3761262595653534f));
+  p = fma(p, square, set(1.1283791065216064f));
+  const V half = mul(set(0.5f), x);
+  const V inner = fma(mul(half, copysign(z, x)), p, half);
+  const V t = div(set(1.0f), fma(set(0.5f), min(set(4.2f), z), set(1.0f)));
+  V q = set(-0.06381691247224808f);
+  q = fma(q, t, set(-0.026518501341342926f));
+  q = fma(q, t, set(0.3657393157482147f));
+  q = fma(q, t, set(0.12610752880573273f));
+  q = fma(q, t, set(0.32183489203453064f));
+  q = fma(q, t, set(0.2753394842147827f));
+  q = fma(q, t, set(0.00047091723536141217f));
+  const V tail = mul(mul(mul(set(0.5f), magnitude), exp(sub(zero(), square))), q);
+  const V outer = sub(max(zero(), x), tail);  // in this order a NaN stays one
+  return select(greater(set(1.0f), z), inner, outer);
 }
 
 }  // namespace deciban::simd

@@ -18,12 +18,13 @@ namespace deciban::cpu {
 CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor,
                      NumericMode mode, std::shared_ptr<std::atomic<std::uint64_t>> total)
     : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
-  if (tensor.shape.size() != 2) {
+  if (tensor.shape.size() < 2) {
     throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions where a matrix is needed",
                                          tensor.name, tensor.shape.size()));
   }
-  outputs_ = tensor.shape[0];
-  inputs_ = tensor.shape[1];
+  inputs_ = tensor.shape.back();
+  outputs_ = 1;
+  for (std::size_t i = 0; i + 1 < tensor.shape.size(); ++i) outputs_ *= tensor.shape[i];
   const std::size_t panels = (outputs_ + kernels.panel - 1) / kernels.panel;
   const std::size_t bytes = panel_bytes(format_, inputs_, kernels.panel);
   bytes_ = panels * bytes;

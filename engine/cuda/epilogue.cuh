@@ -72,6 +72,9 @@ __device__ inline void combine4(const Finish& f, float4 p, std::size_t row, std:
     const float4 b = load4(f.base, row, column), t = load4(f.target, row, column);
     p = {fmaf(t.x - b.x, p.x, b.x), fmaf(t.y - b.y, p.y, b.y), fmaf(t.z - b.z, p.z, b.z),
          fmaf(t.w - b.w, p.w, b.w)};
+  } else if (f.combine == Epilogue::Combine::gate) {
+    const float4 g = load4(f.gate, row, column);
+    p = {g.x * p.x, g.y * p.y, g.z * p.z, g.w * p.w};
   }
   store4(f.y, row, column, p);
 }
@@ -106,6 +109,8 @@ __device__ inline void write1(const Finish& f, float p, std::size_t row, std::si
   } else if (f.combine == Epilogue::Combine::lerp) {
     const float b = load1(f.base, row, column);
     p = fmaf(load1(f.target, row, column) - b, p, b);
+  } else if (f.combine == Epilogue::Combine::gate) {
+    p *= load1(f.gate, row, column);
   }
   store1(f.y, row, column, p);
 }

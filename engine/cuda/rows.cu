@@ -1,4 +1,5 @@
 // Row operations: embedding, normalisation, token shift with its mixes.
+#include <stdexcept>
 #include <algorithm>
 
 #include "engine/cuda/check.h"
@@ -29,7 +30,12 @@ struct NormArgs {
   const float* bias;
   float eps;
 };
-NormArgs arguments(const Norm& norm) { return {norm.weight->data(), norm.bias->data(), norm.eps}; }
+NormArgs arguments(const Norm& norm) {
+  if (norm.kind != Norm::Kind::layer || norm.bias == nullptr) {
+    throw std::logic_error("a norm that only backends with attention compute");
+  }
+  return {norm.weight->data(), norm.bias->data(), norm.eps};
+}
 
 // Any number of columns; thread i owns columns i, i + blockDim, … in every pass.
 template <typename T>

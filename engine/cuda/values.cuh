@@ -67,6 +67,12 @@ __device__ inline float activate(Epilogue::Act act, float p) {
       return expf(-expf(p));
     case Epilogue::Act::decay7:
       return expf(-0.606531f * logistic(p));
+    case Epilogue::Act::relu:
+      return p < 0.0f ? 0.0f : p;
+    case Epilogue::Act::gelu:
+      return 0.5f * p * erfcf(-0.70710678f * p);
+    case Epilogue::Act::gelu_tanh:
+      return p * logistic(1.5957691216f * fmaf(0.044715f, p * p * p, p));
   }
   return p;
 }

@@ -94,7 +94,7 @@ TEST_P(OpCases, AreWithinTheirTolerances) {
 INSTANTIATE_TEST_SUITE_P(Every, OpCases,
                          ::testing::Values(OpKind::embed, OpKind::norm_mix, OpKind::linear, OpKind::wkv4,
                                            OpKind::wkv5, OpKind::wkv7, OpKind::norm_rows, OpKind::score_head,
-                                           OpKind::transfer),
+                                           OpKind::transfer, OpKind::add_rows, OpKind::attention),
                          [](const auto& info) { return std::string(name(info.param)); });
 
 // Damaged activations must not score: a NaN or an overflow anywhere in a row makes its log-probability NaN,
@@ -147,7 +147,7 @@ TEST(OpCaseTable, ResetMakesACallRepeatable) {
     run->run();
     EXPECT_EQ(first, run->outputs()) << name(c);
   }
-  EXPECT_EQ(seen.size(), 9u);
+  EXPECT_EQ(seen.size(), 11u);
 }
 
 TEST(OpCaseTable, CostsArePositive) {
