@@ -52,10 +52,13 @@ class Texts final : public SequenceSource, public ScoreSink {
     out = {text, text.size() - 1, 0};
     return true;
   }
-  void scored(std::size_t, std::span<const TokenScore>) override {}
+  void scored(std::size_t, std::span<const TokenScore>) override {
+    if (seen) seen();
+  }
   void failed(std::size_t, const std::string& reason) override { failure_ = reason; }
   const std::string& failure() const { return failure_; }
   std::span<const Token> text(std::size_t i) const { return texts_[i]; }
+  std::function<void()> seen;  // called while the model still holds what it computed a result with
   std::size_t bytes(const LanguageModel& model) const {
     std::size_t total = 0;
     for (const auto& text : texts_) total += model.decode({text.data(), text.size() - 1}).size();
@@ -86,20 +89,25 @@ class Measurement {
   }
 
   void run() {
+    texts_.seen = [this] { account(); };
     prefill();
     steps();
     if (request_.length <= request_.generate) generation();
-    const MemoryUse memory = model_.memory();
-    count("weights_bytes", static_cast<double>(memory.weights));
-    count("workspace_bytes", static_cast<double>(memory.workspace));
-    if (!point_.metrics.count("cache_bytes")) count("cache_bytes", static_cast<double>(memory.cache));
-    if (const auto bytes = sensors_.device_bytes())
-      count("device_bytes", static_cast<double>(*bytes));
-    else if (memory.device > 0)
-      count("device_bytes", static_cast<double>(memory.device));
+    count("weights_bytes", static_cast<double>(most_.weights));
+    count("workspace_bytes", static_cast<double>(most_.workspace));
+    if (!point_.metrics.count("cache_bytes")) count("cache_bytes", static_cast<double>(most_.cache));
+    if (most_.device > 0) count("device_bytes", static_cast<double>(most_.device));
   }
 
  private:
+  // The most of each kind that the model accounted for at any time.
+  void account() {
+    const MemoryUse now = model_.memory();
+    most_.weights = std::max(most_.weights, now.weights);
+    most_.cache = std::max(most_.cache, now.cache);
+    most_.workspace = std::max(most_.workspace, now.workspace);
+    most_.device = std::max<std::uint64_t>(most_.device, sensors_.device_bytes().value_or(now.device));
+  }
   void count(const char* name, double value) { point_.metrics[name] = {value, value, value, 1}; }
   void rate(const char* name, double amount, const CostValue& seconds) {
     point_.metrics[name] = {amount / seconds.value, amount / seconds.high, amount / seconds.low,
@@ -174,6 +182,7 @@ class Measurement {
     if (energy_steps > 0) count("step_joules", energy / static_cast<double>(energy_steps));
     if (const auto clock = sensors_.clock()) count("clock_hertz", *clock);
     reach(*batch, request_.length);
+    account();
     count("cache_bytes", static_cast<double>(batch->state_bytes()));
   }
 
@@ -201,6 +210,7 @@ class Measurement {
   Sensors sensors_;
   Texts texts_;
   SamplingGoal goal_;
+  MemoryUse most_;
 };
 
 void describe(CostPoint& point, const ModelInfo& info) {

@@ -68,8 +68,11 @@ std::vector<double> sample(const std::function<std::vector<double>()>& run, cons
   if (runs < goal.least_runs) unmet.push_back(fmt::format("{}: {} of {} runs", what, runs, goal.least_runs));
   if (measured < goal.least_seconds)
     unmet.push_back(fmt::format("{}: {:.2g} of {:.2g} s", what, measured, goal.least_seconds));
-  if (const double left = noise(); left > goal.noise)
+  if (all.size() < 2) {
+    unmet.push_back(what + ": noise unknown");
+  } else if (const double left = noise(); left > goal.noise) {
     unmet.push_back(fmt::format("{}: noise {:.1f} % above {:.1f} %", what, 100 * left, 100 * goal.noise));
+  }
   return all;
 }
 

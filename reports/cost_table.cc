@@ -1,6 +1,7 @@
 #include "reports/cost_table.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -41,8 +42,13 @@ Cell interval_cell(const CostPoint& point, std::string_view name) {
   const CostValue* value = metric_of(point, name);
   if (!value) return {"–", "null"};
   const double half = (value->high - value->low) / 2 / value->value * 100;
-  return {fmt::format("{} ±{:.{}f} %", show_seconds(value->value), half, half < 9.5 ? 1 : 0),
-          fmt::format("{}", value->value)};
+  // What a condition was missed for is marked: "prefill: noise …" begins with the metric's first word.
+  const std::string what(name.substr(0, name.find('_')));
+  const bool missed = std::any_of(point.unmet.begin(), point.unmet.end(),
+                                  [&](const std::string& unmet) { return unmet.starts_with(what); });
+  return {
+      fmt::format("{}{} ±{:.{}f} %", missed ? "~" : "", show_seconds(value->value), half, half < 9.5 ? 1 : 0),
+      fmt::format("{}", value->value)};
 }
 
 Cell words(const std::string& text) { return {text, ""}; }
@@ -76,7 +82,7 @@ std::string show_seconds(double seconds) {
 
 std::string show_bytes(double bytes) {
   static constexpr std::array kUnits{Unit{1e12, "TB"}, Unit{1e9, "GB"}, Unit{1e6, "MB"}, Unit{1e3, "kB"}};
-  return bytes < 1 ? "0" : scaled(bytes, kUnits);
+  return bytes < 1000 ? fmt::format("{:.0f} B", bytes) : scaled(bytes, kUnits);
 }
 
 std::string show_count(double count) {
@@ -141,8 +147,10 @@ Table cost_table(std::span<const CostPoint> points) {
                    {"bytes/s", "prefill_bytes_per_second", true, true},
                    {"step joules", "step_joules", true, true},
                    {"clock", "clock_hertz", true, true},
+                   {"unmet", "unmet", false, true},
                    {"status", "status", false, true},
                    {"reason", "reason", false, true}};
+  std::size_t unmet = 0;
   for (const CostSeries& series : cost_series(points)) {
     for (const CostPoint& p : series.points) {
       const auto bound = [&](std::string_view name, bool low) {
@@ -173,14 +181,20 @@ Table cost_table(std::span<const CostPoint> points) {
       row.push_back(bound("step_seconds", false));
       for (const char* name : {"prefill_bytes_per_second", "step_joules", "clock_hertz"})
         row.push_back(metric_cell(p, name, show_count));
+      row.push_back(words(fmt::format("{}", fmt::join(p.unmet, "; "))));
       row.push_back(words(p.status));
       row.push_back(words(p.reason));
       table.rows.push_back(std::move(row));
       if (!p.reason.empty())
         table.notes.push_back(fmt::format("{} at {} tokens: {}", p.model, p.length, p.reason));
-      for (const std::string& unmet : p.unmet)
-        table.notes.push_back(fmt::format("{} at {} tokens, {}", p.model, p.length, unmet));
+      if (!p.unmet.empty()) ++unmet;
     }
+  }
+  if (unmet > 0) {
+    table.notes.push_back(fmt::format(
+        "~ {} of {} points miss a condition (runs, time or noise); \"unmet\" in costs.jsonl and in --format "
+        "json says which.",
+        unmet, points.size()));
   }
   return table;
 }

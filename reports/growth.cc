@@ -158,7 +158,7 @@ LocalExponent local_exponent(std::span<const GrowthPoint> points, Random& random
   return exponent;
 }
 
-// Where the last change of sign of log(first / second) lies, or NaN; `beyond` is what their laws say.
+// Where log(first / second) last changes its sign between two lengths, or NaN.
 double last_crossing(std::span<const GrowthPoint> first, std::span<const GrowthPoint> second) {
   double at = std::numeric_limits<double>::quiet_NaN();
   for (std::size_t i = 1; i < first.size(); ++i) {
@@ -169,6 +169,24 @@ double last_crossing(std::span<const GrowthPoint> first, std::span<const GrowthP
     at = first[i - 1].length * std::pow(first[i].length / first[i - 1].length, share);
   }
   return at;
+}
+
+// -1, 0 or 1: whether the first is clearly below the second, neither, or clearly above.
+int clearly(const GrowthPoint& first, const GrowthPoint& second) {
+  const double ratio = std::log(first.value / second.value);
+  const double noise = std::sqrt(first.noise * first.noise + second.noise * second.noise);
+  return std::abs(ratio) <= 2 * noise ? 0 : ratio < 0 ? -1 : 1;
+}
+
+// Whether one is clearly cheaper at some length and clearly dearer at a longer one.
+bool turns(std::span<const GrowthPoint> first, std::span<const GrowthPoint> second) {
+  int before = 0;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    const int now = clearly(first[i], second[i]);
+    if (now != 0 && before != 0 && now != before) return true;
+    if (now != 0) before = now;
+  }
+  return false;
 }
 
 double crossing_of_laws(const GrowthFit& first, const GrowthFit& second, double from) {
@@ -319,9 +337,13 @@ std::optional<Crossover> crossover(std::vector<GrowthPoint> first, std::vector<G
   keep_common(second_common, first);
   if (first_common.size() < 2) return std::nullopt;
 
+  if (first_common.size() >= kLeastLengths) {  // else there is nothing to tell scatter from growth by
+    add_scatter(first_common);
+    add_scatter(second_common);
+  }
   Crossover result;
-  result.length = last_crossing(first_common, second_common);
-  result.extrapolated = std::isnan(result.length);
+  result.extrapolated = !turns(first_common, second_common);
+  if (!result.extrapolated) result.length = last_crossing(first_common, second_common);
   const auto cheaper_at_end = first_common.back().value < second_common.back().value;
   result.first_cheaper_after = cheaper_at_end != result.extrapolated;
   Random random(seed);
@@ -334,7 +356,7 @@ std::optional<Crossover> crossover(std::vector<GrowthPoint> first, std::vector<G
   } else {
     const GrowthVerdict one = growth_of(first, seed), other = growth_of(second, seed);
     if (!one.fit || !other.fit) return std::nullopt;
-    const double from = std::max(first_common.back().length, second_common.back().length);
+    const double from = first_common.back().length;
     result.length = crossing_of_laws(*one.fit, *other.fit, from);
     if (std::isnan(result.length)) return std::nullopt;
     add_scatter(first);

@@ -71,7 +71,8 @@ struct Crossover {
   bool extrapolated = false;         // beyond the lengths that both were measured at, by their laws
   bool first_cheaper_after = false;  // the first is the cheaper one beyond it
 };
-// The last crossover of the two costs; none: one of them is cheaper throughout (as far as 2^24 tokens).
+// The last crossover of the two costs: measured where one is clearly cheaper at some length and clearly dearer
+// at a longer one, else where their laws meet.  None: as far as can be told (2^24 tokens) one stays cheaper.
 std::optional<Crossover> crossover(std::vector<GrowthPoint> first, std::vector<GrowthPoint> second,
                                    std::uint64_t seed = 1);
 
