@@ -152,6 +152,11 @@ typedef struct deciban_plugin_table {
   int32_t (*batch_copy)(deciban_batch* batch, size_t from, size_t to, deciban_text_out* error);
   /* Bytes of all n sequences' states now. */
   uint64_t (*batch_state_bytes)(const deciban_batch* batch);
+  /* Sequence i reads `count` tokens at once, without logits: what leads up to the steps that somebody wants.
+   * May be NULL where the others are not; then all tokens are fed to batch_step.  Returns DECIBAN_UNSUPPORTED
+   * if this batch can only step, and nothing was read. */
+  int32_t (*batch_read)(deciban_batch* batch, size_t i, const int32_t* tokens, size_t count,
+                        deciban_text_out* error);
 } deciban_plugin_table;
 
 typedef const deciban_plugin_table* deciban_plugin_fn(void);

@@ -208,6 +208,16 @@ class PluginBatch final : public Batch {
     }
   }
 
+  bool read(std::size_t i, std::span<const Token> tokens) override {
+    if (!table_.batch_read) return false;
+    check(i);
+    check_ids(tokens);
+    Text error;
+    const std::int32_t code = table_.batch_read(batch_, i, tokens.data(), tokens.size(), &error);
+    if (code == DECIBAN_UNSUPPORTED) return false;
+    check_code(code, error, who_, "batch_read");
+    return true;
+  }
   void reset(std::size_t i) override {
     check(i);
     Text error;
@@ -230,6 +240,9 @@ class PluginBatch final : public Batch {
       throw std::invalid_argument(
           fmt::format("a batch of {} sequences was given {} tokens", n_, tokens.size()));
     }
+    check_ids(tokens);
+  }
+  void check_ids(std::span<const Token> tokens) const {
     for (const Token token : tokens) {
       if (token < 0 || static_cast<std::size_t>(token) >= vocabulary_) {
         throw std::invalid_argument(

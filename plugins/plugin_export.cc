@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -64,45 +65,70 @@ PluginOptions parse_options(std::string_view text) {
   return options;
 }
 
+// A model counts the sequences that it gets from 0; the host's numbers may have gaps, where it kept back what
+// no model could score.
+class HostIndices {
+ public:
+  void add(std::size_t index) {
+    const std::lock_guard lock(mutex_);
+    indices_.push_back(index);
+  }
+  std::size_t of(std::size_t count) const {
+    const std::lock_guard lock(mutex_);
+    if (count >= indices_.size()) throw std::logic_error("the model delivered what it was not given");
+    return indices_[count];
+  }
+
+ private:
+  mutable std::mutex mutex_;  // a model may pull and deliver at the same time
+  std::vector<std::size_t> indices_;
+};
+
 // The host's ends of score() as the model sees them.  Once the host asks to stop, the model gets no more
 // sequences and what it still delivers is dropped: models need not bear exceptions from their sinks.
 class HostSource final : public SequenceSource {
  public:
-  HostSource(deciban_source* host, const std::atomic<bool>& stop) : host_(host), stop_(stop) {}
+  HostSource(deciban_source* host, HostIndices& indices, const std::atomic<bool>& stop)
+      : host_(host), indices_(indices), stop_(stop) {}
   bool next(Sequence& out) override {
     if (stop_) return false;
     deciban_request request{};
     request.size = sizeof request;
     if (host_->next(host_, &request) == 0) return false;
+    indices_.add(request.index);
     out = {{request.tokens, request.count}, request.first, request.shared};
     return true;
   }
 
  private:
   deciban_source* host_;
+  HostIndices& indices_;
   const std::atomic<bool>& stop_;
 };
 
 class HostSink final : public ScoreSink {
  public:
-  HostSink(deciban_sink* host, std::atomic<bool>& stop) : host_(host), stop_(stop) {}
+  HostSink(deciban_sink* host, const HostIndices& indices, std::atomic<bool>& stop)
+      : host_(host), indices_(indices), stop_(stop) {}
   void scored(std::size_t index, std::span<const TokenScore> scores) override {
     static_assert(sizeof(TokenScore) == sizeof(deciban_score));
-    if (!stop_ && host_->scored(host_, index, reinterpret_cast<const deciban_score*>(scores.data()),
-                                scores.size()) != 0)
+    if (!stop_ && host_->scored(host_, indices_.of(index),
+                                reinterpret_cast<const deciban_score*>(scores.data()), scores.size()) != 0)
       stop_ = true;
   }
   void failed(std::size_t index, const std::string& reason) override {
-    if (!stop_ && host_->failed(host_, index, reason.data(), reason.size()) != 0) stop_ = true;
+    if (!stop_ && host_->failed(host_, indices_.of(index), reason.data(), reason.size()) != 0) stop_ = true;
   }
   bool wants_rows() const override { return host_->wants_rows != 0; }
   void rows(std::size_t index, std::size_t position, const LogitRows& logits) override {
-    if (!stop_ && host_->rows(host_, index, position, logits.data, logits.rows, logits.columns) != 0)
+    if (!stop_ &&
+        host_->rows(host_, indices_.of(index), position, logits.data, logits.rows, logits.columns) != 0)
       stop_ = true;
   }
 
  private:
   deciban_sink* host_;
+  const HostIndices& indices_;
   std::atomic<bool>& stop_;
 };
 
@@ -160,8 +186,9 @@ int32_t normalise(deciban_model* model, const char* text, size_t size, deciban_t
 int32_t score(deciban_model* model, deciban_source* source, deciban_sink* sink, deciban_text_out* error) {
   return guarded(error, [&] {
     std::atomic<bool> stop = false;
-    HostSource from(source, stop);
-    HostSink to(sink, stop);
+    HostIndices indices;
+    HostSource from(source, indices, stop);
+    HostSink to(sink, indices, stop);
     model->model->score(from, to);
     return stop ? DECIBAN_STOPPED : DECIBAN_OK;
   });
@@ -225,6 +252,13 @@ int32_t batch_copy(deciban_batch* batch, size_t from, size_t to, deciban_text_ou
 
 uint64_t batch_state_bytes(const deciban_batch* batch) { return batch->batch->state_bytes(); }
 
+int32_t batch_read(deciban_batch* batch, size_t i, const int32_t* tokens, size_t count,
+                   deciban_text_out* error) {
+  return guarded(error, [&] {
+    return batch->batch->read(i, {tokens, count}) ? DECIBAN_OK : DECIBAN_UNSUPPORTED;
+  });
+}
+
 }  // namespace
 
 std::string PluginOptions::get(std::string_view key, const std::string& otherwise) const {
@@ -271,6 +305,7 @@ deciban_plugin_table plugin_table(PluginOpen open_function, PluginCheck check_fu
   table.batch_reset = batch_reset;
   table.batch_copy = batch_copy;
   table.batch_state_bytes = batch_state_bytes;
+  table.batch_read = batch_read;
   return table;
 }
 

@@ -64,6 +64,17 @@ TEST(PluginExport, ExceptionsBecomeTextsOfTheirKind) {
               HasSubstr("token 300"));
 }
 
+TEST(PluginExport, ASequenceThatIsKeptBackShiftsNoOther) {
+  const auto direct = open_model(kModel, one_thread());
+  const auto plugin = open_model(kPlugin + ",model=" + kModel, one_thread());
+  const std::vector<Token> bad{1, 2, 999}, short_one{5, 6, 7}, long_one(30, 65);
+  const std::vector<Sequence> list{{short_one, 1, 0}, {bad, 1, 0}, {long_one, 1, 0}};
+  const Collected a = score(*direct, list), b = score(*plugin, list);
+  EXPECT_THAT(b.failures.at(1), HasSubstr("999"));
+  EXPECT_TRUE(same_bits(a.scores.at(0), b.scores.at(0)));
+  EXPECT_TRUE(same_bits(a.scores.at(2), b.scores.at(2)));
+}
+
 TEST(PluginExport, AHostThatStopsGetsNoMore) {
   struct Angry final : ScoreSink {
     int calls = 0;

@@ -32,7 +32,7 @@ const std::vector<Arrow>& arrows() {
       {"bench/", {"engine/", "datasets/paper.h", "reports/"}},
       {"plugins/",
        {"engine/export.h", "engine/plugin_api.h", "engine/lm.h", "engine/checkpoint.h", "engine/tokenizer.h",
-        "engine/ops.h", "engine/packer.h", "engine/device.h", "engine/model_info_json.h"}},
+        "engine/ops.h", "engine/packer.h", "engine/device.h", "engine/causal_convolution.h", "engine/model_info_json.h"}},
       {"cli/", {"engine/", "datasets/", "reports/", "evals/", "bench/"}},
       {"scripts/", {"engine/"}},
       {"tests/", {"engine/", "datasets/", "reports/", "evals/", "bench/", "cli/", "plugins/"}},
