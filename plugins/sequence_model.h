@@ -42,7 +42,7 @@ struct SequenceParts {
   std::unique_ptr<Tokenizer> tokenizer;
   ModelInfo info;  // complete
   NumericMode mode;
-  std::unique_ptr<Table> embedding;
+  std::unique_ptr<EmbeddingTable> embedding;
   std::unique_ptr<Vector> norm_weight, norm_bias;  // of the last norm; the bias may be null
   Norm norm;                                       // with pointers to the two
   std::unique_ptr<Weight> head;

@@ -1,6 +1,5 @@
 #include "cli/info.h"
 
-#include "cli/check_models.h"
 #include "cli/commands/command.h"
 
 namespace deciban {
