@@ -136,7 +136,7 @@ TEST_F(KvCacheTest, BackendsWithoutAttentionSaySo) {
     std::string kernels() const override { return "bare"; }
     std::unique_ptr<Weight> matrix(const StoredTensor&, NumericMode) override { return nullptr; }
     std::unique_ptr<Vector> vector(std::span<const float>) override { return nullptr; }
-    std::unique_ptr<Table> table(const StoredTensor&) override { return nullptr; }
+    std::unique_ptr<EmbeddingTable> table(const StoredTensor&) override { return nullptr; }
     std::unique_ptr<Ops> open(int) override { return nullptr; }
     std::uint64_t weight_bytes() const override { return 0; }
     std::string refusal(NumericMode) const override { return {}; }
