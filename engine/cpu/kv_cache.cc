@@ -37,12 +37,13 @@ PagedCache::Page PagedCache::take() {
 void PagedCache::drop(Page& page) {
   if (page != nullptr && page.use_count() == 1) {
     --in_use_;
-    if (spare_.size() < kSpare + in_use_ / 4) spare_.push_back(std::move(page));
+    spare_.push_back(std::move(page));
   }
   page.reset();
 }
 
 void PagedCache::account() {
+  if (const std::size_t most = kSpare + in_use_ / 4; spare_.size() > most) spare_.resize(most);
   bytes_.store((in_use_ + spare_.size()) * shape_.layers * layer_bytes_, std::memory_order_relaxed);
 }
 

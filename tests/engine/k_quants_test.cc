@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/checkpoint.h"
-#include "engine/encoding.h"
 
 namespace deciban {
 namespace {
@@ -15,8 +14,14 @@ constexpr std::size_t kElements = 256;
 
 std::vector<float> decoded(Encoding encoding, const std::vector<std::uint8_t>& block, std::size_t first,
                            std::size_t count) {
+  StoredTensor tensor;
+  tensor.name = "block";
+  tensor.shape = {kElements};
+  tensor.strides = {1};
+  tensor.encoding = encoding;
+  tensor.data = reinterpret_cast<const std::byte*>(block.data());
   std::vector<float> out(count);
-  convert_run(encoding, reinterpret_cast<const std::byte*>(block.data()), first, count, out.data());
+  tensor.read(first, count, out.data());
   return out;
 }
 

@@ -55,6 +55,41 @@ struct StaleShift final : Double {
     for (std::size_t i = 0; i < layout.size(); ++i) write_state(shift, layout[i].slot, old[i]);
   }
 };
+// One parameter of attention is not what was asked for.
+struct OtherAttention : Double {
+  using Double::Double;
+  virtual void spoil(Attention& params) = 0;
+  void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
+                 KvCache& cache, std::size_t layer, Tensor out) override {
+    Attention other = params;
+    spoil(other);
+    Double::attention(other, q, k, v, layout, cache, layer, out);
+  }
+};
+struct NarrowWindow final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { --params.window; }
+};
+struct OtherPairs final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { params.interleaved = !params.interleaved; }
+};
+struct FewerTurned final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { params.rotary -= 2; }
+};
+struct NoSlopes final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { params.slopes = nullptr; }
+};
+struct NoHeadNorm final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { params.k_norm.weight = nullptr; }
+};
+struct UnevenScale final : OtherAttention {
+  using OtherAttention::OtherAttention;
+  void spoil(Attention& params) override { params.scale *= 1.0001f; }
+};
 // States are taken by the piece's number, not by its slot.
 struct WrongSlot final : Double {
   using Double::Double;
@@ -367,6 +402,18 @@ const Sabotage kSabotages[] = {
     {"token shift keeps the old state", "norm_mix 1x1x16 f32/f32", plain<StaleShift>},
     {"states by piece, not by slot", "norm_mix 7x6x48 f32/f32 mixed", plain<WrongSlot>},
     {"group norm's eps in a layer norm", "norm_mix 130x6x1040 bf16/bf16", plain<OtherEps>},
+    {"attention: a window too narrow", "attention 130x64/16 kv2 rope16 window17 after1 f32/f32 head-norm",
+     plain<NarrowWindow>},
+    {"attention: pairs of the other kind",
+     "attention 130x128/32 kv2 rope32 window0 after63 f32/f32 interleaved", plain<OtherPairs>},
+    {"attention: fewer channels turned", "attention 130x192/64 kv3 rope16 window0 after0 f32/f32",
+     plain<FewerTurned>},
+    {"attention: no slopes", "attention 130x256/64 kv4 rope0 window0 after130 f32/f32 alibi",
+     plain<NoSlopes>},
+    {"attention: keys not normed", "attention 130x64/16 kv2 rope16 window17 after1 f32/f32 head-norm",
+     plain<NoHeadNorm>},
+    {"attention: a scale off by 1e-4", "attention 130x384/64 kv1 rope64 window70 after200 f32/f32",
+     plain<UnevenScale>},
     {"norm_rows: eps 2e-5", "norm_rows 13x1025 f32/f32", plain<OtherEps>},
     {"embed: eps 2e-5", "embed 13x257x768 f32/f32 normed", plain<OtherEps>},
     {"wkv5: eps 1e-5 for 64e-5", "wkv5 130x128/64 f32/f32", plain<OtherEps>},
