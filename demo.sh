@@ -11,7 +11,8 @@ scripts/setup.sh release deciban
 deciban=build/release/bin/deciban
 models=datasets/demo
 printf '\nTwelve short texts (datasets/demo/texts) under two byte-level models of 2.1 M parameters, beside xz and zstd:\n\n'
-"$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -c "$models/texts" -o demo-run
+"$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -c "$models/texts" --token-scores -o demo-run
+"$deciban" report demo-run -c "$models/texts" -o demo-run/report.html
 
 printf '\nWhat to try next'
 [ "$started_in" = "$root" ] || printf ' (in %s)' "$root"
