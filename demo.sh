@@ -12,7 +12,8 @@ deciban=build/release/bin/deciban
 models=datasets/demo
 printf '\nTwelve short texts (datasets/demo/texts) under four byte-level models of 2.1 M parameters that read the same\nbytes in training: two RWKVs, a GPT-NeoX and a Llama. The transformers see 1024 bytes at most, so all four are\nfirst given equal windows; then each does its best. Beside them four compressors:\n\n'
 "$deciban" eval -m "$models/rwkv7/model.pth" -m "$models/rwkv4/model.pth" -m "$models/gptneox" -m "$models/llama" \
-  -c "$models/texts" -o demo-run
+  -c "$models/texts" --token-scores -o demo-run
+"$deciban" report demo-run -c "$models/texts" -o demo-run/report.html
 
 printf '\nWhat to try next'
 [ "$started_in" = "$root" ] || printf ' (in %s)' "$root"

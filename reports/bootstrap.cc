@@ -305,6 +305,28 @@ std::optional<Interval> RatioBootstrap::interval(double confidence, IntervalMeth
 std::optional<double> RatioBootstrap::p_at_most(double null) const { return impl_->tail(null, true); }
 std::optional<double> RatioBootstrap::p_at_least(double null) const { return impl_->tail(null, false); }
 
+std::optional<Interval> RatioBootstrap::student_interval(double confidence) const {
+  if (impl_->scores.empty()) return std::nullopt;
+  const boost::math::students_t student(impl_->freedom());
+  const double half =
+      impl_->error * boost::math::quantile(boost::math::complement(student, (1 - confidence) / 2));
+  return Interval{value() - half, value() + half};
+}
+
+std::optional<double> RatioBootstrap::student_p_at_most(double null) const {
+  if (impl_->scores.empty()) return std::nullopt;
+  if (impl_->error == 0) return value() > null ? 0.0 : 1.0;
+  const boost::math::students_t student(impl_->freedom());
+  return boost::math::cdf(boost::math::complement(student, (value() - null) / impl_->error));
+}
+
+std::optional<double> RatioBootstrap::student_p_at_least(double null) const {
+  if (impl_->scores.empty()) return std::nullopt;
+  if (impl_->error == 0) return value() < null ? 0.0 : 1.0;
+  const boost::math::students_t student(impl_->freedom());
+  return boost::math::cdf(student, (value() - null) / impl_->error);
+}
+
 std::optional<double> RatioBootstrap::p_equal(double null) const {
   const std::optional<double> above = p_at_most(null), below = p_at_least(null);
   if (!above || !below) return std::nullopt;

@@ -40,6 +40,11 @@ class RatioBootstrap {
   // Two-sided: twice the smaller of the two.
   std::optional<double> p_equal(double null) const;
 
+  // The same by Student's t alone, which holds its level where differences are symmetric with heavy tails.
+  std::optional<Interval> student_interval(double confidence) const;
+  std::optional<double> student_p_at_least(double null) const;
+  std::optional<double> student_p_at_most(double null) const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -49,6 +49,22 @@ std::uint64_t documents_needed(double spread, double margin, double level_tail, 
       std::clamp(std::ceil(needed), static_cast<double>(kMinDocumentsForInterval), most));
 }
 
+// The bootstrap-t answers for skewed differences and errs on symmetric ones with heavy tails, Student's t the
+// other way round (docs/statistics.md has both): what both say is taken.
+std::optional<Interval> hull(const RatioBootstrap& ratio, double confidence) {
+  const auto bootstrap = ratio.interval(confidence), student = ratio.student_interval(confidence);
+  if (!bootstrap || !student) return std::nullopt;
+  return Interval{std::min(bootstrap->low, student->low), std::max(bootstrap->high, student->high)};
+}
+
+double p_at_most(const RatioBootstrap& ratio, double null) {
+  return std::max(*ratio.p_at_most(null), *ratio.student_p_at_most(null));
+}
+
+double p_at_least(const RatioBootstrap& ratio, double null) {
+  return std::max(*ratio.p_at_least(null), *ratio.student_p_at_least(null));
+}
+
 void decide(PairedResult& result, const PairedOptions& options) {
   result.differs = result.p_adjusted && *result.p_adjusted < options.level;
   result.verdict = Verdict::unclear;
@@ -104,14 +120,15 @@ PairedResult compare_pairs(std::span<const std::vector<PairedTerm>> corpora, con
   result.documents = absolute.documents();
   result.base = base.value() / weight.value();
   result.other = other.value() / weight.value();
-  result.difference = {absolute.value(), absolute.interval(0.95), absolute.documents()};
-  result.relative = {relative.value(), relative.interval(0.95), relative.documents()};
+  result.difference = {absolute.value(), hull(absolute, 0.95), absolute.documents()};
+  result.relative = {relative.value(), hull(relative, 0.95), relative.documents()};
   // Fewer bits are a larger probability: evidence for the other model is positive.
   result.decibans_per_kb = -result.difference.value * kDecibansPerBit * 1000;
-  result.p = absolute.p_equal(0);
+  if (absolute.p_equal(0))
+    result.p = std::min(1.0, 2 * std::min(p_at_most(absolute, 0), p_at_least(absolute, 0)));
   if (result.p && options.same_within > 0) {
     result.p_same =
-        std::max(*relative.p_at_least(options.same_within), *relative.p_at_most(-options.same_within));
+        std::max(p_at_least(relative, options.same_within), p_at_most(relative, -options.same_within));
   }
   if (result.p) {
     const double freedom = relative.freedom(), error = relative.standard_error();

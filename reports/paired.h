@@ -35,7 +35,8 @@ struct PairedOptions {
 struct PairedResult {
   std::size_t documents = 0;
   double base = 0, other = 0;    // bits per byte
-  Estimate difference;           // other − base, bits per byte; 95 % interval by the paired bootstrap
+  Estimate difference;           // other − base, bits per byte; 95 % interval: that of the paired
+                                 // bootstrap-t and Student's t, whichever reaches further
   Estimate relative;             // Σ (other − base) / Σ base
   std::optional<double> p;       // of no difference, two-sided
   std::optional<double> p_same;  // of a difference as large as the margin, or larger (TOST)
