@@ -44,8 +44,9 @@ void check_output_options(const GateOutput& output) {
 int finish_gate(const std::vector<GateCheck>& checks, const std::vector<Table>& tables,
                 const std::string& title, const GateOutput& output, const Console& console) {
   for (const Table& table : tables) {
-    constexpr std::array<std::string_view, 6> kLeastImportant{"p_faster",      "samples",  "before_seconds",
-                                                              "after_seconds", "p_slower", "interval"};
+    constexpr std::array<std::string_view, 11> kLeastImportant{
+        "mean_ulps", "p99_ulps",       "max_ulps",      "regret_nats", "mean_share", "p_faster",
+        "samples",   "before_seconds", "after_seconds", "p_slower",    "interval"};
     console.show(table, kLeastImportant);
     if (console.one_table_only()) break;
   }

@@ -41,7 +41,7 @@ def slowed_source(root, percent):
     if not found:
         sys.exit(f"{SOURCE}: no definition of CpuOps::products(); this script has to follow the code")
     text = text[: found.end()] + "\n  const Slower slower;" + text[found.end():]
-    namespace = text.index("namespace deciban {")
+    namespace = re.search(r"^namespace deciban", text, re.M).start()
     return text[:namespace] + SLOWER.replace("PERCENT", str(percent)) + text[namespace:]
 
 

@@ -28,7 +28,7 @@ TEST(GateReport, WritesJunit) {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<testsuites name=\"gate\" tests=\"3\" failures=\"1\">\n"
             " <testsuite name=\"gate.speed\" tests=\"2\" failures=\"1\" skipped=\"1\">\n"
-            "  <testcase classname=\"gate.speed\" name=\"a &lt;b&gt; &amp; &quot;c&quot;\">\n"
+            "  <testcase classname=\"gate.speed\" name=\"a &lt;b> &amp; &quot;c&quot;\">\n"
             "   <failure message=\"10 % slower,&#10;beyond: doubt \" />\n"
             "  </testcase>\n"
             "  <testcase classname=\"gate.speed\" name=\"d\">\n"

@@ -9,7 +9,9 @@
 #include <iostream>
 #include <numbers>
 
+#include "reports/google_benchmark.h"
 #include "reports/random.h"
+#include "tests/shared_data.h"
 
 namespace deciban {
 namespace {
@@ -128,6 +130,29 @@ TEST(SpeedSimulation, UnpairedSamplesKeepTheirPromisesToo) {
   }
   EXPECT_GE(found, 900);
   EXPECT_LE(alarms, 10);
+}
+
+// Timings that `gate ab --samples` recorded of one build against itself on a busy machine.
+std::vector<SpeedSamples> recorded() {
+  const auto cases =
+      compare_runs(read_benchmark_json(golden("gate/old.json")), read_benchmark_json(golden("gate/new.json")))
+          .cases;
+  EXPECT_GE(cases.size(), 4u);
+  for (const SpeedSamples& s : cases) EXPECT_TRUE(s.paired) << s.name;
+  return cases;
+}
+
+TEST(SpeedRecorded, UnchangedCodeRaisesNoAlarm) { EXPECT_FALSE(any_slower(judge_speed(recorded()))); }
+
+TEST(SpeedRecorded, FindsEachCaseThatIsTenPercentSlower) {
+  const std::vector<SpeedSamples> cases = recorded();
+  for (std::size_t slowed = 0; slowed < cases.size(); ++slowed) {
+    std::vector<SpeedSamples> changed = cases;
+    for (double& seconds : changed[slowed].after) seconds *= 1.10;
+    const auto results = judge_speed(changed);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      EXPECT_EQ(results[i].verdict == SpeedVerdict::slower, i == slowed) << results[i].name;
+  }
 }
 
 SpeedSamples constant(double ratio, std::size_t rounds) {
