@@ -13,6 +13,7 @@
 
 #include "cli/bench.h"
 #include "cli/bench_context.h"
+#include "cli/bench_mixers.h"
 #include "cli/compress.h"
 #include "cli/console.h"
 #include "cli/eval.h"
@@ -49,6 +50,7 @@ struct Arguments {
   FetchOptions fetch;
   BenchOptions bench;
   ContextOptions context;
+  BenchMixersOptions mixers;
   CompressOptions compress;
 };
 
@@ -268,6 +270,29 @@ void add_bench(CLI::App* app, BenchOptions& options) {
   app->add_flag("--point", options.point)->group("");  // the child process that measures one point
 }
 
+void add_bench_mixers(CLI::App* app, BenchMixersOptions& options) {
+  const auto word = [&](const std::string& flag, auto& value, const std::string& what, const char* type,
+                        const char* group) {
+    return app->add_option(flag, value, what)->type_name(type)->group(group);
+  };
+  word("-p,--lengths", options.lengths,
+       "lengths T in tokens: 256,1k,8k or 256..16k (doubling); default 256..4096", "LIST", "what");
+  word("--width", options.widths, "channels d, multiples of 64; default 64,256", "LIST", "what");
+  word("--only", options.only,
+       "attention, reformer, performer, linear, aft-full, aft-local, mega, hyena, rwkv4, rwkv7; default all",
+       "NAME,…", "what")
+      ->delimiter(',');
+  word("-o,--output", options.output,
+       "directory of costs.jsonl; a sweep that is there is gone on with (default runs/mixers-DATE)", "DIR",
+       "what");
+  word("--min-runs", options.least_runs, "of each measurement; default 3", "N", "how well");
+  word("--min-time", options.least_seconds, "measured altogether; default 0.1", "SECONDS", "how well");
+  word("--noise", options.noise, "measure until the median is known to ±N %; default 3", "N", "how well");
+  word("--time-limit", options.limit_seconds, "of a point, whatever its noise; default 20", "SECONDS",
+       "how well");
+  word("--seed", options.seed, "of the redrawn values that laws are chosen with", "N", "how well");
+}
+
 void add_bench_context(CLI::App* app, ContextOptions& options) {
   const auto word = [&](const char* names, auto& value, const char* what, const char* type,
                         const char* group) {
@@ -404,7 +429,7 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval",       "bench", "bench context", "compress",
+  const std::vector<std::string> order{"eval",       "bench", "bench context", "bench mixers",    "compress",
                                        "decompress", "info",  "fetch",         "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
@@ -430,6 +455,13 @@ int run_command(int argc, char** argv) {
            "deciban bench --preset rwkv-paper --threads 1"});
   add_bench(bench_command.app, arguments.bench);
   bench_command.run = [&](const Console& console) { return bench(arguments.bench, console); };
+
+  Command& mixers_command =
+      add("bench mixers", "Table 1 of the RWKV paper, measured: one layer's sequence mixers", "[OPTION…]",
+          {"deciban bench mixers", "deciban bench mixers -p 256..16k --width 64,256,1024 -o runs/table1",
+           "deciban bench mixers --only attention,rwkv7 -p 1k..32k"});
+  add_bench_mixers(mixers_command.app, arguments.mixers);
+  mixers_command.run = [&](const Console& console) { return bench_mixers(arguments.mixers, console); };
 
   Command& context_command =
       add("bench context", "what a longer context buys in bits, beside what it costs",
