@@ -32,18 +32,19 @@ std::vector<const MixerEntry*> chosen(const std::vector<std::string>& only) {
   for (const MixerEntry& entry : mixer_table()) names.emplace_back(entry.name);
   for (const std::string& word : only) {
     if (std::find(names.begin(), names.end(), word) == names.end())
-      throw std::invalid_argument(fmt::format("unknown mixer '{}'{}; there are {}", word, did_you_mean(word, names),
-                                              fmt::join(names, ", ")));
+      throw std::invalid_argument(fmt::format("unknown mixer '{}'{}; there are {}", word,
+                                              did_you_mean(word, names), fmt::join(names, ", ")));
   }
   std::vector<const MixerEntry*> entries;
   for (const MixerEntry& entry : mixer_table()) {
-    if (only.empty() || std::find(only.begin(), only.end(), entry.name) != only.end()) entries.push_back(&entry);
+    if (only.empty() || std::find(only.begin(), only.end(), entry.name) != only.end())
+      entries.push_back(&entry);
   }
   return entries;
 }
 
-std::vector<GrowthPoint> values_of(const std::vector<CostPoint>& points, std::string_view mixer, std::size_t width,
-                                   const char* metric) {
+std::vector<GrowthPoint> values_of(const std::vector<CostPoint>& points, std::string_view mixer,
+                                   std::size_t width, const char* metric) {
   std::vector<GrowthPoint> values;
   for (const CostPoint& p : points) {
     const auto value = p.metrics.find(metric);
@@ -68,7 +69,8 @@ std::string compare(const GrowthVerdict& found, std::string_view paper) {
 std::string short_words(const GrowthVerdict& verdict) {
   if (verdict.law) return std::string(name(*verdict.law));
   std::string words;
-  for (const GrowthLaw law : verdict.possible) words += fmt::format("{}{}", words.empty() ? "" : " or ", name(law));
+  for (const GrowthLaw law : verdict.possible)
+    words += fmt::format("{}{}", words.empty() ? "" : " or ", name(law));
   return words.empty() ? "too few lengths" : words + " ?";
 }
 
@@ -77,8 +79,8 @@ Cell text(std::string words) { return {std::move(words), ""}; }
 }  // namespace
 
 std::string mixer_point_key(const MixerRequest& r) {
-  const std::string identity = fmt::format("mixer\n{}\n{}\n{}\n{}\n{}\n{}", r.name, r.length, r.width, mixer_isa(),
-                                           r.machine, DECIBAN_VERSION " " DECIBAN_COMMIT);
+  const std::string identity = fmt::format("mixer\n{}\n{}\n{}\n{}\n{}\n{}", r.name, r.length, r.width,
+                                           mixer_isa(), r.machine, DECIBAN_VERSION " " DECIBAN_COMMIT);
   return sha256_hex(std::as_bytes(std::span(identity)));
 }
 
@@ -107,7 +109,8 @@ CostPoint measure_mixer(const MixerRequest& request, const CostPoint* before) {
                             static_cast<double>(before->length);
     if (expected > request.goal.limit_seconds) {
       point.status = "time";
-      point.reason = fmt::format("not tried: one run would take more than {:.0f} s", request.goal.limit_seconds);
+      point.reason =
+          fmt::format("not tried: one run would take more than {:.0f} s", request.goal.limit_seconds);
       return point;
     }
   }
@@ -120,10 +123,11 @@ CostPoint measure_mixer(const MixerRequest& request, const CostPoint* before) {
       return {steady_seconds() - start};
     };
     const CostValue seconds = median_of(sample(run, request.goal, "time", point.unmet, steady_seconds));
-    const double tokens = static_cast<double>(request.length), bytes = static_cast<double>(mixer->memory_bytes());
+    const double tokens = static_cast<double>(request.length),
+                 bytes = static_cast<double>(mixer->memory_bytes());
     point.metrics[kTime] = seconds;
-    point.metrics["mix_tokens_per_second"] = {tokens / seconds.value, tokens / seconds.high, tokens / seconds.low,
-                                              seconds.samples};
+    point.metrics["mix_tokens_per_second"] = {tokens / seconds.value, tokens / seconds.high,
+                                              tokens / seconds.low, seconds.samples};
     point.metrics[kMemory] = {bytes, bytes, bytes, 1};
   } catch (const std::bad_alloc&) {
     point.status = "memory";
@@ -134,10 +138,14 @@ CostPoint measure_mixer(const MixerRequest& request, const CostPoint* before) {
 
 Table mixer_cost_table(const std::vector<CostPoint>& points) {
   Table table;
-  table.columns = {{"mixer", "mixer", false},      {"d", "width"},
-                   {"T", "length"},                {"time", kTime},
-                   {"tok/s", "tokens_per_second"}, {"memory", kMemory},
-                   {"low", "mix_seconds_low", true, true}, {"high", "mix_seconds_high", true, true},
+  table.columns = {{"mixer", "mixer", false},
+                   {"d", "width"},
+                   {"T", "length"},
+                   {"time", kTime},
+                   {"tok/s", "tokens_per_second"},
+                   {"memory", kMemory},
+                   {"low", "mix_seconds_low", true, true},
+                   {"high", "mix_seconds_high", true, true},
                    {"status", "status", false, true}};
   for (const CostPoint& p : points) {
     const auto find = [&](const char* metric) {
@@ -148,18 +156,23 @@ Table mixer_cost_table(const std::vector<CostPoint>& points) {
     const auto cell = [](const CostValue* v, std::string shown) {
       return v ? Cell{std::move(shown), fmt::format("{}", v->value)} : Cell{"–", "null"};
     };
-    table.rows.push_back(
-        {text(p.model),
-         {fmt::format("{}", p.width), fmt::format("{}", p.width)},
-         {fmt::format("{}", p.length), fmt::format("{}", p.length)},
-         time ? Cell{fmt::format("{} ±{:.1f} %", show_seconds(time->value),
-                                 50 * (time->high - time->low) / time->value),
-                     fmt::format("{}", time->value)}
-              : Cell{p.status == "time" ? "no time" : p.status == "memory" ? "no memory" : "failed", "null"},
-         cell(rate, rate ? show_count(rate->value) : ""), cell(memory, memory ? show_bytes(memory->value) : ""),
-         {"", time ? fmt::format("{}", time->low) : "null"}, {"", time ? fmt::format("{}", time->high) : "null"},
-         text(p.status)});
-    if (!p.reason.empty()) table.notes.push_back(fmt::format("{}, d = {}, T = {}: {}", p.model, p.width, p.length, p.reason));
+    table.rows.push_back({text(p.model),
+                          {fmt::format("{}", p.width), fmt::format("{}", p.width)},
+                          {fmt::format("{}", p.length), fmt::format("{}", p.length)},
+                          time ? Cell{fmt::format("{} ±{:.1f} %", show_seconds(time->value),
+                                                  50 * (time->high - time->low) / time->value),
+                                      fmt::format("{}", time->value)}
+                               : Cell{p.status == "time"     ? "no time"
+                                      : p.status == "memory" ? "no memory"
+                                                             : "failed",
+                                      "null"},
+                          cell(rate, rate ? show_count(rate->value) : ""),
+                          cell(memory, memory ? show_bytes(memory->value) : ""),
+                          {"", time ? fmt::format("{}", time->low) : "null"},
+                          {"", time ? fmt::format("{}", time->high) : "null"},
+                          text(p.status)});
+    if (!p.reason.empty())
+      table.notes.push_back(fmt::format("{}, d = {}, T = {}: {}", p.model, p.width, p.length, p.reason));
     for (const std::string& unmet : p.unmet)
       table.notes.push_back(fmt::format("{}, d = {}, T = {}, {}", p.model, p.width, p.length, unmet));
   }
@@ -204,8 +217,8 @@ Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed)
         break;
       }
     }
-    table.rows.push_back({text(std::string(entry.title)), text(std::string(entry.time)), text(short_words(time)),
-                          text(compare(time, entry.time_law)),
+    table.rows.push_back({text(std::string(entry.title)), text(std::string(entry.time)),
+                          text(short_words(time)), text(compare(time, entry.time_law)),
                           time.exponent ? Cell{fmt::format("T^{:.2f}", time.exponent->value),
                                                fmt::format("{}", time.exponent->value)}
                                         : Cell{"–", "null"},
@@ -213,10 +226,12 @@ Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed)
                           text(compare(memory, entry.space_law)), text(std::string(entry.source))});
   }
   table.notes = {
-      fmt::format("Laws of T at d = {}; slope: of log time over the longest lengths; in d: from d = {} to {} at the "
-                  "longest length. Hyena's and RWKV-7's claims are their own papers'.",
-                  widest, narrowest, widest),
-      "One thread, f32, mixing alone, heads of 64 channels (so what the paper calls d² in a head is 64 d). Memory: "
+      fmt::format(
+          "Laws of T at d = {}; slope: of log time over the longest lengths; in d: from d = {} to {} at the "
+          "longest length. Hyena's and RWKV-7's claims are their own papers'.",
+          widest, narrowest, widest),
+      "One thread, f32, mixing alone, heads of 64 channels (so what the paper calls d² in a head is 64 d). "
+      "Memory: "
       "scratch and what is looked back at, counted; tiles instead of T × T scores."};
   if (unclear) table.notes.push_back("\"?\": not distinguishable with these lengths and this noise.");
   return table;
@@ -232,7 +247,8 @@ int bench_mixers(const BenchMixersOptions& words, const Console& console) {
   }
   for (const std::size_t width : widths) {
     if (width % Mixer::kHead != 0)
-      throw std::invalid_argument(fmt::format("a width of {} is no multiple of {}, a head's channels", width, Mixer::kHead));
+      throw std::invalid_argument(
+          fmt::format("a width of {} is no multiple of {}, a head's channels", width, Mixer::kHead));
   }
   if (!(words.noise > 0) || !(words.limit_seconds > 0) || words.least_seconds < 0 || words.least_runs == 0)
     throw std::invalid_argument("--noise, --time-limit and --min-runs must be above 0");
@@ -242,10 +258,12 @@ int bench_mixers(const BenchMixersOptions& words, const Console& console) {
   request.goal = {words.least_runs, words.least_seconds, words.noise / 100, words.limit_seconds};
   catch_interrupts();
 
-  const std::string output = words.output.empty() ? fmt::format("runs/mixers-{}", local_date()) : words.output;
+  const std::string output =
+      words.output.empty() ? fmt::format("runs/mixers-{}", local_date()) : words.output;
   CostFile file(output);
   std::vector<CostPoint> points;
-  std::map<std::pair<std::string, std::size_t>, CostPoint> last;  // by mixer and width: the next shorter length
+  std::map<std::pair<std::string, std::size_t>, CostPoint>
+      last;  // by mixer and width: the next shorter length
   const std::size_t all = entries.size() * lengths.size() * widths.size();
   std::size_t resumed = 0;
   bool stopped = false;
@@ -271,8 +289,9 @@ int bench_mixers(const BenchMixersOptions& words, const Console& console) {
         }
         last[{request.name, width}] = point;
         points.push_back(point);
-        console.note(fmt::format("[{}/{}] {}  d = {}  T = {}  {}", points.size(), all, point.model, width, length,
-                                 point.status == "ok" ? show_seconds(point.metrics.at(kTime).value) : point.reason));
+        console.note(
+            fmt::format("[{}/{}] {}  d = {}  T = {}  {}", points.size(), all, point.model, width, length,
+                        point.status == "ok" ? show_seconds(point.metrics.at(kTime).value) : point.reason));
       }
     }
   }

@@ -1,5 +1,5 @@
-// deciban bench mixers: Table 1 of the RWKV paper, measured: one layer's sequence mixers, their time and memory
-// against length and width, and the laws of both beside those that the paper states.
+// deciban bench mixers: Table 1 of the RWKV paper, measured: one layer's sequence mixers, their time and
+// memory against length and width, and the laws of both beside those that the paper states.
 #pragma once
 
 #include <cstdint>
@@ -32,14 +32,14 @@ struct MixerRequest {
 std::string mixer_point_key(const MixerRequest& request);
 CostPoint measure_mixer(const MixerRequest& request, const CostPoint* before);
 
-// A row a mixer: its times at the longest length, the laws of time and memory that were found, the paper's, and
-// whether they agree.
+// A row a mixer: its times at the longest length, the laws of time and memory that were found, the paper's,
+// and whether they agree.
 Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed);
 // A row a mixer and length: time and memory at each width.
 Table mixer_cost_table(const std::vector<CostPoint>& points);
 
-// Returns the exit code.  Throws std::invalid_argument for options that make no sense; points measured until an
-// error or an interrupt are kept.
+// Returns the exit code.  Throws std::invalid_argument for options that make no sense; points measured until
+// an error or an interrupt are kept.
 int bench_mixers(const BenchMixersOptions& options, const Console& console);
 
 }  // namespace deciban

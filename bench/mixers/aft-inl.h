@@ -35,8 +35,7 @@ class AftMixer : public Mixer {
     const auto rows = static_cast<std::size_t>(numerator.rows());
     block(out(), width(), row, rows, 0, width()).array() =
         numerator.array() /
-        (denominator.array() *
-         (1 + (-block(input(0).data(), width(), row, rows, 0, width()).array()).exp()));
+        (denominator.array() * (1 + (-block(input(0).data(), width(), row, rows, 0, width()).array()).exp()));
   }
 
  private:
@@ -46,10 +45,12 @@ class AftMixer : public Mixer {
 class AftFullMixer final : public AftMixer {
  public:
   void run() override {
-    exponentials(0, block(a_, width(), 0, length(), 0, width()), block(av_, width(), 0, length(), 0, width()));
+    exponentials(0, block(a_, width(), 0, length(), 0, width()),
+                 block(av_, width(), 0, length(), 0, width()));
     for (std::size_t row = 0; row < length(); row += kRows) {
       const std::size_t rows = std::min(kRows, length() - row);
-      Block over = block(over_, width(), 0, rows, 0, width()), under = block(under_, width(), 0, rows, 0, width());
+      Block over = block(over_, width(), 0, rows, 0, width()),
+            under = block(under_, width(), 0, rows, 0, width());
       over.setZero();
       under.setZero();
       for (std::size_t column = 0; column < row + rows; column += kColumns) {
@@ -90,7 +91,8 @@ class AftLocalMixer final : public AftMixer {
     for (std::size_t row = 0; row < length(); row += kWindow) {
       const std::size_t rows = std::min(kWindow, length() - row), before = std::min(row, kWindow);
       // The window's earlier rows, then the chunk's own.
-      exponentials(row, block(a_, width(), before, rows, 0, width()), block(av_, width(), before, rows, 0, width()));
+      exponentials(row, block(a_, width(), before, rows, 0, width()),
+                   block(av_, width(), before, rows, 0, width()));
       Block w = block(w_, 2 * kWindow, 0, rows, 0, before + rows);
       biases(row, row - before, w);
       w.array() = w.array().exp() - 1;
@@ -101,7 +103,8 @@ class AftLocalMixer final : public AftMixer {
       }
       const ConstBlock a = block(static_cast<const float*>(a_), width(), 0, before + rows, 0, width()),
                        av = block(static_cast<const float*>(av_), width(), 0, before + rows, 0, width());
-      Block over = block(over_, width(), 0, rows, 0, width()), under = block(under_, width(), 0, rows, 0, width());
+      Block over = block(over_, width(), 0, rows, 0, width()),
+            under = block(under_, width(), 0, rows, 0, width());
       over.noalias() = w * av;
       under.noalias() = w * a;
       for (std::size_t i = 0; i < rows; ++i) {

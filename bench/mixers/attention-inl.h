@@ -1,5 +1,6 @@
-// Full softmax attention (arXiv 1706.03762), causal, tiled with a running maximum (arXiv 1805.02867): no array
-// that grows with T².  Inputs: q, k, v.  out_t = sum_j softmax_j(q_t k_j / 8) v_j for each head, j <= t.
+// Full softmax attention (arXiv 1706.03762), causal, tiled with a running maximum (arXiv 1805.02867): no
+// array that grows with T².  Inputs: q, k, v.  out_t = sum_j softmax_j(q_t k_j / 8) v_j for each head, j <=
+// t.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Hyena of order 2 (arXiv 2302.10866): out = x0 * (k ⊛ (x1 v) + bias x1 v), with a filter as long as the sequence
-// for each channel, by FFT (engine/causal_convolution.h).  Inputs: x0, x1, v.  Parameters: the filter, [T][d] (its
-// values, which a model makes once from positions), and the bias, [d].
+// Hyena of order 2 (arXiv 2302.10866): out = x0 * (k ⊛ (x1 v) + bias x1 v), with a filter as long as the
+// sequence for each channel, by FFT (engine/causal_convolution.h).  Inputs: x0, x1, v.  Parameters: the
+// filter, [T][d] (its values, which a model makes once from positions), and the bias, [d].
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,8 @@ class HyenaMixer final : public Mixer {
  public:
   void run() override {
     for (std::size_t c = 0; c < width(); c += kChannels) {
-      Block u = block(products_, kChannels, 0, length(), 0, kChannels), y = block(out(), width(), 0, length(), c, kChannels);
+      Block u = block(products_, kChannels, 0, length(), 0, kChannels),
+            y = block(out(), width(), 0, length(), c, kChannels);
       u.array() = block(input(1).data(), width(), 0, length(), c, kChannels).array() *
                   block(input(2).data(), width(), 0, length(), c, kChannels).array();
       convolution_->run(products_, kChannels, filter_ + c, width(), kChannels, out() + c, width());

@@ -1,6 +1,6 @@
-// The linear transformer (arXiv 2006.16236): out_t = phi(q_t) S_t / phi(q_t) z_t with S_t = sum phi(k_j) v_j and
-// z_t = sum phi(k_j), j <= t, for each head; phi(x) = elu(x) + 1.  In chunks: within a chunk by products of
-// matrices, between chunks by S and z.  Inputs: q, k, v.
+// The linear transformer (arXiv 2006.16236): out_t = phi(q_t) S_t / phi(q_t) z_t with S_t = sum phi(k_j) v_j
+// and z_t = sum phi(k_j), j <= t, for each head; phi(x) = elu(x) + 1.  In chunks: within a chunk by products
+// of matrices, between chunks by S and z.  Inputs: q, k, v.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // MEGA's mixing (arXiv 2209.10655), in its chunked form: a damped moving average with 16 states a channel,
 //   h_t = alpha beta x_t + (1 - alpha delta) h_{t-1},  e_t = sum of eta h_t over the states,
-// then attention within chunks of c = 128 tokens with q = kq e + mq and k = kk e + mk, one head of d channels.
-// Inputs: x, v.  Parameters: alpha, delta (both in (0, 1)), beta, eta: [16][d] each; kq, mq, kk, mk: [d] each.
+// then attention within chunks of c = 128 tokens with q = kq e + mq and k = kk e + mk, one head of d
+// channels. Inputs: x, v.  Parameters: alpha, delta (both in (0, 1)), beta, eta: [16][d] each; kq, mq, kk,
+// mk: [d] each.
 #pragma once
 
 #include <algorithm>
@@ -71,7 +72,9 @@ class MegaMixer final : public Mixer {
   }
 
   void attend(std::size_t row, std::size_t rows) {
-    const auto vector = [&](const float* data) { return Eigen::Map<const Eigen::RowVectorXf>(data, index(width())); };
+    const auto vector = [&](const float* data) {
+      return Eigen::Map<const Eigen::RowVectorXf>(data, index(width()));
+    };
     const Block e = block(averages_, width(), 0, rows, 0, width());
     Block q = block(q_, width(), 0, rows, 0, width()), k = block(k_, width(), 0, rows, 0, width()),
           s = block(scores_, kChunk, 0, rows, 0, rows);
@@ -89,8 +92,8 @@ class MegaMixer final : public Mixer {
   }
 
   const float *eta_ = nullptr, *kq_ = nullptr, *mq_ = nullptr, *kk_ = nullptr, *mk_ = nullptr;
-  float *gain_ = nullptr, *keep_ = nullptr, *states_ = nullptr, *averages_ = nullptr, *q_ = nullptr, *k_ = nullptr,
-        *scores_ = nullptr;
+  float *gain_ = nullptr, *keep_ = nullptr, *states_ = nullptr, *averages_ = nullptr, *q_ = nullptr,
+        *k_ = nullptr, *scores_ = nullptr;
 };
 
 }  // namespace deciban

@@ -15,9 +15,10 @@ namespace {
 
 constexpr std::array kTable{
     MixerEntry{"attention", "full attention", "O(T²d)", "O(T²+Td)", "Table 1", "T²", "T²"},
-    MixerEntry{"reformer", "Reformer (LSH)", "O(T log T d)", "O(T log T+Td)", "Table 1", "T log T", "T log T"},
-    MixerEntry{"performer", "Performer (FAVOR+)", "O(T d² log d)", "O(T d log d+d² log d)", "Table 1", "linear",
-               "linear", 2},
+    MixerEntry{"reformer", "Reformer (LSH)", "O(T log T d)", "O(T log T+Td)", "Table 1", "T log T",
+               "T log T"},
+    MixerEntry{"performer", "Performer (FAVOR+)", "O(T d² log d)", "O(T d log d+d² log d)", "Table 1",
+               "linear", "linear", 2},
     MixerEntry{"linear", "linear transformer", "O(T d²)", "O(Td+d²)", "Table 1", "linear", "linear", 2},
     MixerEntry{"aft-full", "AFT-full", "O(T²d)", "O(Td)", "Table 1", "T²", "linear"},
     MixerEntry{"aft-local", "AFT-local", "O(T s d)", "O(Td)", "Table 1", "linear", "linear"},

@@ -1,8 +1,8 @@
 // One layer's sequence mixer, alone: what lies between a layer's projections, for Table 1 of the RWKV paper.
 //
-// A mixer reads T rows of d channels of each of its inputs (queries, keys, values … already projected) and writes
-// T rows of d channels, causally: row t depends on rows up to t.  All are f32, on one thread, blocked, and
-// vectorised by Eigen for each instruction set; heads have 64 channels.
+// A mixer reads T rows of d channels of each of its inputs (queries, keys, values … already projected) and
+// writes T rows of d channels, causally: row t depends on rows up to t.  All are f32, on one thread, blocked,
+// and vectorised by Eigen for each instruction set; heads have 64 channels.
 #pragma once
 
 #include <cstddef>
@@ -23,8 +23,9 @@ class Mixer {
   Mixer& operator=(const Mixer&) = delete;
   virtual ~Mixer();
 
-  // Draws inputs and parameters from `seed` and takes all memory that run() needs.  `width` must be a positive
-  // multiple of kHead, `length` positive; throws std::invalid_argument, or std::bad_alloc.  Once a mixer.
+  // Draws inputs and parameters from `seed` and takes all memory that run() needs.  `width` must be a
+  // positive multiple of kHead, `length` positive; throws std::invalid_argument, or std::bad_alloc.  Once a
+  // mixer.
   void prepare(std::size_t length, std::size_t width, std::uint64_t seed);
   virtual void run() = 0;  // from the beginning of the sequence, each time
 
@@ -34,9 +35,11 @@ class Mixer {
   std::span<const float> parameter(std::size_t i) const { return parameters_.at(i); }  // see each mixer
   std::span<const float> output() const { return output_; }                            // [length][width]
 
-  // What the mixer holds when it reads the last token, beside its parameters and this token's row: scratch, and
-  // of its inputs those that it still looks back at.
-  std::uint64_t memory_bytes() const { return scratch_bytes_ + kept_inputs() * length_ * width_ * sizeof(float); }
+  // What the mixer holds when it reads the last token, beside its parameters and this token's row: scratch,
+  // and of its inputs those that it still looks back at.
+  std::uint64_t memory_bytes() const {
+    return scratch_bytes_ + kept_inputs() * length_ * width_ * sizeof(float);
+  }
 
  protected:
   virtual std::size_t inputs() const = 0;
@@ -45,7 +48,7 @@ class Mixer {
 
   // Near-normal values; the i-th call makes parameter(i).
   float* draw(std::size_t count, float centre, float deviation);
-  float* scratch(std::size_t count);  // zeroed, lives as long as the mixer
+  float* scratch(std::size_t count);                                    // zeroed, lives as long as the mixer
   void count_scratch(std::uint64_t bytes) { scratch_bytes_ += bytes; }  // that was taken elsewhere
   float* out() { return output_.data(); }
   // For what has a range of its own, such as decays: changes the i-th input in place, before setup().
@@ -77,7 +80,7 @@ const MixerEntry& find_mixer(const std::string& name);
 // A mixer compiled for an instruction set: "baseline", "avx2" or "avx512"; empty for the best of this machine
 // ($DECIBAN_ISA is heard).
 std::unique_ptr<Mixer> make_mixer(std::string_view name, const std::string& isa = {});
-std::vector<std::string> mixer_isas();          // those that this machine has
-std::string mixer_isa();                        // what make_mixer() takes without being told
+std::vector<std::string> mixer_isas();  // those that this machine has
+std::string mixer_isa();                // what make_mixer() takes without being told
 
 }  // namespace deciban

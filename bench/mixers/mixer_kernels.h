@@ -9,7 +9,7 @@
 namespace deciban {
 
 struct MixerKernels {
-  const char* name;                                      // of the instruction set
+  const char* name;                                       // of the instruction set
   std::unique_ptr<Mixer> (*make)(std::string_view name);  // null for an unknown one
 };
 

@@ -1,7 +1,7 @@
-// Performer (arXiv 2009.14794): the causal linear attention of linear-inl.h with FAVOR+, the positive features
-// phi(x) = exp(w x' - |x'|² / 2), x' = x / 64^(1/4), for m = 256 (about 64 ln 64) orthogonal random w a head.
-// Parameter 0: the draws that w is made from ([m][64]); parameter 1: w, orthogonal within each 64 rows, with
-// the lengths that the draws had.
+// Performer (arXiv 2009.14794): the causal linear attention of linear-inl.h with FAVOR+, the positive
+// features phi(x) = exp(w x' - |x'|² / 2), x' = x / 64^(1/4), for m = 256 (about 64 ln 64) orthogonal random
+// w a head. Parameter 0: the draws that w is made from ([m][64]); parameter 1: w, orthogonal within each 64
+// rows, with the lengths that the draws had.
 #pragma once
 
 #include "bench/mixers/linear-inl.h"

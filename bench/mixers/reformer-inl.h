@@ -1,10 +1,10 @@
 // Reformer's attention (arXiv 2001.04451), causal, with shared queries and keys: tokens are hashed by the
-// direction of their query, sorted by bucket and position, and attend within chunks of 64 of that order and to the
-// chunk before, to tokens of their own bucket that are not later; 2 rounds of hashing, combined by their weights.
-// Keys are the queries with length 1; a token attends to itself only where there is nobody else.  About T / 64
-// buckets, hashed in two steps so that this does not grow with T².
-// Inputs: q, v.  Parameters: for each round and head the rotations of both steps, [64][half], one after the
-// other: parameter(round * 2 + step) holds those of all heads.
+// direction of their query, sorted by bucket and position, and attend within chunks of 64 of that order and
+// to the chunk before, to tokens of their own bucket that are not later; 2 rounds of hashing, combined by
+// their weights. Keys are the queries with length 1; a token attends to itself only where there is nobody
+// else.  About T / 64 buckets, hashed in two steps so that this does not grow with T². Inputs: q, v.
+// Parameters: for each round and head the rotations of both steps, [64][half], one after the other:
+// parameter(round * 2 + step) holds those of all heads.
 #pragma once
 
 #include <algorithm>
@@ -31,6 +31,7 @@ class ReformerMixer final : public Mixer {
 
  protected:
   static constexpr std::size_t kRounds = 2, kChunk = 64;
+  static_assert(kRounds == 2);  // for how chunk() combines them
   static constexpr float kNobody = -1e9f, kSelf = -1e5f;
   std::size_t inputs() const override { return 2; }
   std::size_t kept_inputs() const override { return 2; }
@@ -58,7 +59,8 @@ class ReformerMixer final : public Mixer {
     for (std::size_t step = 0; step < 2; ++step) {
       const std::size_t half = steps_[step] / 2;
       if (half == 0) continue;
-      const ConstBlock rotation = block(rotations_[round * 2 + step] + head * kHead * half, half, 0, kHead, 0, half);
+      const ConstBlock rotation =
+          block(rotations_[round * 2 + step] + head * kHead * half, half, 0, kHead, 0, half);
       for (std::size_t row = 0; row < length(); row += kChunk) {
         const std::size_t rows = std::min(kChunk, length() - row);
         Block x = block(turned_, half, 0, rows, 0, half);
@@ -66,7 +68,9 @@ class ReformerMixer final : public Mixer {
         for (std::size_t i = 0; i < rows; ++i) {
           Eigen::Index most = 0, least = 0;
           const float high = x.row(index(i)).maxCoeff(&most), low = x.row(index(i)).minCoeff(&least);
-          const auto bucket = high >= -low ? static_cast<std::uint32_t>(most) : static_cast<std::uint32_t>(half) + static_cast<std::uint32_t>(least);
+          const auto bucket = high >= -low
+                                  ? static_cast<std::uint32_t>(most)
+                                  : static_cast<std::uint32_t>(half) + static_cast<std::uint32_t>(least);
           buckets_[row + i] = buckets_[row + i] * static_cast<std::uint32_t>(steps_[step]) + bucket;
         }
       }
@@ -85,7 +89,8 @@ class ReformerMixer final : public Mixer {
     const std::size_t rows = std::min(kChunk, length() - first), begin = first - std::min(first, kChunk);
     const std::size_t columns = first + rows - begin;
     Block q = block(queries_, kHead, 0, rows, 0, kHead), k = block(keys_, kHead, 0, columns, 0, kHead),
-          v = block(values_, kHead, 0, columns, 0, kHead), s = block(scores_, 2 * kChunk, 0, rows, 0, columns),
+          v = block(values_, kHead, 0, columns, 0, kHead),
+          s = block(scores_, 2 * kChunk, 0, rows, 0, columns),
           result = block(results_, kHead, 0, rows, 0, kHead);
     using Channels = Eigen::Matrix<float, 1, kHead>;
     using In = Eigen::Map<const Channels>;
@@ -126,10 +131,9 @@ class ReformerMixer final : public Mixer {
         weights_[t] = weight_[i];
         continue;
       }
-      const float both = std::max(weights_[t], weight_[i]) +
-                         std::log1p(std::exp(-std::abs(weights_[t] - weight_[i])));
-      out = out * std::exp(weights_[t] - both) + result.row(index(i)) * std::exp(weight_[i] - both);
-      weights_[t] = both;
+      // Not by way of the sum's logarithm: beside kSelf, f32 has steps of 0.008.
+      const float share = 1 / (1 + std::exp(weight_[i] - weights_[t]));
+      out = out * share + result.row(index(i)) * (1 - share);
     }
   }
 

@@ -41,7 +41,8 @@ class Rwkv4Mixer final : public Mixer {
       const Channels own = u + k, peak = most.max(own), old = (most - peak).exp(), fresh = (own - peak).exp();
       Eigen::Map<Channels>(out() + at) =
           (old * over + fresh * v) / ((old * under + fresh) * (1 + (-r).exp()));
-      const Channels faded = most - w, next = faded.max(k), keep = (faded - next).exp(), add = (k - next).exp();
+      const Channels faded = most - w, next = faded.max(k), keep = (faded - next).exp(),
+                     add = (k - next).exp();
       over = keep * over + add * v;
       under = keep * under + add;
       most = next;

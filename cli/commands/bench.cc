@@ -1,6 +1,7 @@
 #include "cli/bench.h"
 
 #include "cli/bench_context.h"
+#include "cli/bench_mixers.h"
 #include "cli/commands/command.h"
 
 namespace deciban {
@@ -79,6 +80,29 @@ void add_bench_context(CLI::App& app, ContextOptions& options) {
   add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
 }
 
+void add_bench_mixers(CLI::App& app, BenchMixersOptions& options) {
+  const auto word = [&](const std::string& flag, auto& value, const std::string& what, const char* type,
+                        const char* group) {
+    return app.add_option(flag, value, what)->type_name(type)->group(group);
+  };
+  word("-p,--lengths", options.lengths,
+       "lengths T in tokens: 256,1k,8k or 256..16k (doubling); default 256..4096", "LIST", "what");
+  word("--width", options.widths, "channels d, multiples of 64; default 64,256", "LIST", "what");
+  word("--only", options.only,
+       "attention, reformer, performer, linear, aft-full, aft-local, mega, hyena, rwkv4, rwkv7; default all",
+       "NAME,…", "what")
+      ->delimiter(',');
+  word("-o,--output", options.output,
+       "directory of costs.jsonl; a sweep that is there is gone on with (default runs/mixers-DATE)", "DIR",
+       "what");
+  word("--min-runs", options.least_runs, "of each measurement; default 3", "N", "how well");
+  word("--min-time", options.least_seconds, "measured altogether; default 0.1", "SECONDS", "how well");
+  word("--noise", options.noise, "measure until the median is known to ±N %; default 3", "N", "how well");
+  word("--time-limit", options.limit_seconds, "of a point, whatever its noise; default 20", "SECONDS",
+       "how well");
+  word("--seed", options.seed, "of the redrawn values that laws are chosen with", "N", "how well");
+}
+
 }  // namespace
 
 Command bench_command() {
@@ -98,6 +122,16 @@ Command bench_context_command() {
        "deciban bench context -m rwkv7.pth --recall --contexts 1k,4k --pairs 1,16"},
       add_bench_context,
       [](const ContextOptions& options, const Console& console) { return bench_context(options, console); });
+}
+
+Command bench_mixers_command() {
+  return make_command<BenchMixersOptions>(
+      "bench mixers", "Table 1 of the RWKV paper, measured: one layer's sequence mixers", "[OPTION…]",
+      {"deciban bench mixers", "deciban bench mixers -p 256..16k --width 64,256,1024 -o runs/table1",
+       "deciban bench mixers --only attention,rwkv7 -p 1k..32k"},
+      add_bench_mixers, [](const BenchMixersOptions& options, const Console& console) {
+        return bench_mixers(options, console);
+      });
 }
 
 }  // namespace deciban

@@ -29,6 +29,7 @@ Command compare_command();
 Command import_command();
 Command bench_command();
 Command bench_context_command();
+Command bench_mixers_command();
 Command compress_command();
 Command decompress_command();
 Command serve_command();

@@ -22,8 +22,9 @@ void add_model_options(CLI::App& app, std::string& device, std::string& mode, st
 }
 
 std::vector<Command> command_table(const std::vector<std::string>& typed) {
-  std::vector<Command> all{eval_command(typed), report_command(), compare_command(),
-                           import_command(),    bench_command(),  bench_context_command()};
+  std::vector<Command> all{eval_command(typed),   report_command(), compare_command(),
+                           import_command(),      bench_command(),  bench_context_command(),
+                           bench_mixers_command()};
   for (Command& command : gate_commands()) all.push_back(std::move(command));
   for (Command (*make)() : {compress_command, decompress_command, serve_command, info_command, fetch_command,
                             verify_published_command})

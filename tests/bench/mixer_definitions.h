@@ -1,5 +1,5 @@
-// Naive float64 definitions of the mixers of Table 1: the formulas of their papers, one sum after the other, from
-// the mixers' own inputs and parameters.
+// Naive float64 definitions of the mixers of Table 1: the formulas of their papers, one sum after the other,
+// from the mixers' own inputs and parameters.
 #pragma once
 
 #include <algorithm>
@@ -92,7 +92,8 @@ class MixerDefinition {
     for (std::size_t t = 0; t < T_; ++t) {
       std::vector<double> bias(t + 1);
       for (std::size_t j = 0; j <= t; ++j)
-        for (std::size_t r = 0; r < 128 && t - j < window; ++r) bias[j] += par(0, t * 128 + r) * par(1, j * 128 + r);
+        for (std::size_t r = 0; r < 128 && t - j < window; ++r)
+          bias[j] += par(0, t * 128 + r) * par(1, j * 128 + r);
       for (std::size_t c = 0; c < d_; ++c) {
         double over = 0, under = 0;
         for (std::size_t j = 0; j <= t; ++j) {
@@ -149,8 +150,8 @@ class MixerDefinition {
       for (std::size_t t = 0; t < T_; ++t) {
         double over = 0, under = 0;
         for (std::size_t j = 0; j <= t; ++j) {
-          const double e = j == t ? par(1, c) + in(1, t, c)
-                                  : in(1, j, c) - static_cast<double>(t - 1 - j) * par(0, c);
+          const double e =
+              j == t ? par(1, c) + in(1, t, c) : in(1, j, c) - static_cast<double>(t - 1 - j) * par(0, c);
           over += std::exp(e) * in(2, j, c);
           under += std::exp(e);
         }
@@ -214,7 +215,8 @@ class MixerDefinition {
         for (std::size_t t = 0; t < T_; ++t) {
           const auto share = [&](std::size_t j) {
             double dot = 0, square = 0;
-            for (std::size_t i = c; i < c + kHead; ++i) dot += in(0, t, i) * in(0, j, i), square += in(0, j, i) * in(0, j, i);
+            for (std::size_t i = c; i < c + kHead; ++i)
+              dot += in(0, t, i) * in(0, j, i), square += in(0, j, i) * in(0, j, i);
             return std::exp(dot / std::sqrt(square) / 8);
           };
           bool alone = true;

@@ -1,4 +1,5 @@
-// Every mixer of Table 1, on every instruction set, against its naive float64 definition; and what it says it holds.
+// Every mixer of Table 1, on every instruction set, against its naive float64 definition; and what it says it
+// holds.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
