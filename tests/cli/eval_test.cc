@@ -118,7 +118,7 @@ TEST_F(EvalCommand, TheSecondTimeNothingIsLeftToDo) {
   EXPECT_THAT(third.err, HasSubstr("12 of 12 documents were scored before"));
   const Ended once = eval_demo(texts, at("once"), {"--format", "json"});
   EXPECT_EQ(records(at("run")).size(),
-            records(at("once")).size() + 2);  // the solid archives of the first five
+            records(at("once")).size() + 4);  // the solid archives of the first five
   EXPECT_EQ(json::parse(third.out)[0]["bits_per_byte"], json::parse(once.out)[0]["bits_per_byte"]);
   EXPECT_EQ(json::parse(third.out)[0]["bits_per_byte_low"], json::parse(once.out)[0]["bits_per_byte_low"]);
 }
