@@ -271,7 +271,9 @@ double critical_value(const std::vector<ModelDraws>& draws, const std::vector<st
   std::sort(largest.begin(), largest.end());
   const double normal = quantile(largest, kConfidence);
   // The normal tail becomes Student's, and the spread that of a sample.
-  const double tail = boost::math::cdf(boost::math::complement(boost::math::normal(), normal));
+  // A tail that has vanished would have no quantile.
+  const double tail =
+      std::max(1e-300, boost::math::cdf(boost::math::complement(boost::math::normal(), normal)));
   const boost::math::students_t student(freedom);
   return std::sqrt(documents / freedom) * boost::math::quantile(boost::math::complement(student, tail));
 }
