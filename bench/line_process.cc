@@ -19,6 +19,11 @@
 extern char** environ;
 
 namespace deciban {
+namespace {
+
+constexpr const char* kEnded = "the measuring process ended (is it a build of deciban that has 'gate'?)";
+
+}  // namespace
 
 LineProcess::LineProcess(const std::vector<std::string>& command, int cpu) : program_(command.at(0)) {
   // A socket and not two pipes: writing to one whose other end is gone can be told not to raise SIGPIPE.
@@ -68,7 +73,7 @@ std::string LineProcess::ask(const std::string& line, double limit_seconds, cons
   for (std::size_t at = 0; at < text.size();) {
     const ssize_t n = ::send(to_, text.data() + at, text.size() - at, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail("the measuring process ended");
+    if (n <= 0) fail(kEnded);
     at += static_cast<std::size_t>(n);
   }
   using Clock = std::chrono::steady_clock;
@@ -86,7 +91,7 @@ std::string LineProcess::ask(const std::string& line, double limit_seconds, cons
     char buffer[4096];
     const ssize_t n = ::read(from_, buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail("the measuring process ended (is it a build of deciban that has 'gate'?)");
+    if (n <= 0) fail(kEnded);
     pending_.append(buffer, static_cast<std::size_t>(n));
   }
 }
