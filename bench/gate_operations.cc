@@ -44,7 +44,7 @@ class WornOps {
 void note(OperationErrors& errors, const OpCase& c, const OpProblem& problem,
           const std::vector<Expected>& expected, const std::vector<std::vector<float>>& outputs) {
   ++errors.cases;
-  Verdict verdict = judge(expected, outputs);
+  OpVerdict verdict = judge(expected, outputs);
   const bool whole = expected.size() == outputs.size();
   for (std::size_t o = 0; whole && o < expected.size(); ++o) {
     const Expected& e = expected[o];

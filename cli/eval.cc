@@ -323,7 +323,7 @@ class Evaluation {
     }
     std::vector<std::string> names;
     for (const Corpus& corpus : corpora_) names.push_back(corpus.name);
-    const ReportOptions report{run_options_.seed, cutoff_, options_.by == "month"};
+    const EvalReportOptions report{run_options_.seed, cutoff_, options_.by == "month"};
     for (const TaskEntry* entry : entries_) {
       Table table = task_report(*entry, records, rows, names, report);
       table.notes.insert(table.notes.begin(), summary_line());

@@ -54,7 +54,7 @@ Table joined(const TaskEntry& task, std::span<const RecordPart> parts, std::span
 }  // namespace
 
 Table task_report(const TaskEntry& task, std::span<const Record> records, std::span<const TableModel> models,
-                  std::span<const std::string> corpora, const ReportOptions& options) {
+                  std::span<const std::string> corpora, const EvalReportOptions& options) {
   std::vector<Record> own;
   for (const Record& record : records) {
     if (record.task == task.name && record.windowing != kSolidArchive) own.push_back(record);

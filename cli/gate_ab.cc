@@ -55,7 +55,7 @@ int judge(const std::vector<SpeedSamples>& samples, const GateAbOptions& options
 
 int compare_files(const GateAbOptions& options, const Console& console) {
   const BenchmarkRun before = read_benchmark_json(options.before), after = read_benchmark_json(options.after);
-  const Comparison comparison = compare_runs(before, after);
+  const BenchmarkPair comparison = compare_runs(before, after);
   if (comparison.cases.empty())
     throw std::runtime_error(
         fmt::format("{} and {} have no benchmark in common", options.before, options.after));

@@ -51,6 +51,7 @@ class TaskEvaluation {
     run_options_.share = !options.no_sharing;
     read_mode();
     run_options_.seed = options.seed.value_or(harness_seed(mode_));
+    tasks_ = chosen_tasks(catalogue_, options.tasks, groups_);
     if (!options.corpora.empty())
       throw std::invalid_argument(
           "--corpus: tasks have data of their own; leave it out (--tasks-data DIR says where)");
@@ -58,7 +59,6 @@ class TaskEvaluation {
       throw std::invalid_argument(
           "--window: tasks are cut as their mode says (--task-mode lm-eval:N, paper or rnn)");
     check_model_words(options);
-    tasks_ = chosen_tasks(catalogue_, options.tasks, groups_);
     if (options.shots > 0 && std::all_of(tasks_.begin(), tasks_.end(), [](const TaskSpec* task) {
           return task->rules.kind == TaskRules::Kind::text;
         }))

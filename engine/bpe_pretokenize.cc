@@ -10,7 +10,7 @@ namespace deciban {
 
 struct Pretokenizer::Stage {
   virtual ~Stage() = default;
-  virtual void split(Piece text, PieceSink out) const = 0;
+  virtual void split(TextPiece text, PieceSink out) const = 0;
 };
 
 namespace {
@@ -68,7 +68,7 @@ std::vector<Span> apply_behaviour(const std::vector<TokenizerRegex::Match>& matc
   return spans;
 }
 
-void emit(Piece text, const std::vector<Span>& spans, PieceSink out) {
+void emit(TextPiece text, const std::vector<Span>& spans, PieceSink out) {
   for (const Span& span : spans) {
     if (span.removed || span.begin == span.end) continue;
     out({text.text.substr(span.begin, span.end - span.begin), text.first && span.begin == 0});
@@ -79,7 +79,7 @@ class RegexStage final : public Pretokenizer::Stage {
  public:
   RegexStage(const std::string& pattern, bool invert, SplitBehaviour behaviour)
       : regex_(pattern), invert_(invert), behaviour_(behaviour) {}
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     emit(text, apply_behaviour(regex_.find_all(text.text), text.text.size(), invert_, behaviour_), out);
   }
 
@@ -93,7 +93,7 @@ class LiteralStage final : public Pretokenizer::Stage {
  public:
   LiteralStage(std::string pattern, bool invert, SplitBehaviour behaviour)
       : pattern_(std::move(pattern)), invert_(invert), behaviour_(behaviour) {}
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     std::vector<TokenizerRegex::Match> matches;
     for (std::size_t at = text.text.find(pattern_); at != std::string_view::npos;
          at = text.text.find(pattern_, at + pattern_.size())) {
@@ -113,7 +113,7 @@ class KnownStage final : public Pretokenizer::Stage {
  public:
   enum class Pattern { gpt2, llama3, qwen2 };
   explicit KnownStage(Pattern pattern) : pattern_(pattern) {}
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     if (pattern_ == Pattern::gpt2) {
       split_gpt2(text.text, text.first, out);
     } else {
@@ -127,7 +127,7 @@ class KnownStage final : public Pretokenizer::Stage {
 
 class PrefixSpaceStage final : public Pretokenizer::Stage {
  public:
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     if (text.text.starts_with(' ')) return out(text);
     std::string widened(1, ' ');
     widened += text.text;
@@ -138,7 +138,7 @@ class PrefixSpaceStage final : public Pretokenizer::Stage {
 class DigitsStage final : public Pretokenizer::Stage {
  public:
   explicit DigitsStage(bool individual) : individual_(individual) {}
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     const CharacterClasses& classes = CharacterClasses::get();
     const auto is_digit = [&](std::size_t i, std::size_t& length) {
       const CodePoint c = code_point_at(text.text, i);
@@ -164,7 +164,7 @@ class MetaspaceStage final : public Pretokenizer::Stage {
  public:
   explicit MetaspaceStage(const PretokenizerStep& step)
       : replacement_(step.replacement), prepend_(step.prepend), split_(step.split) {}
-  void split(Piece text, PieceSink out) const override {
+  void split(TextPiece text, PieceSink out) const override {
     std::string replaced;
     replaced.reserve(text.text.size() + text.text.size() / 2);
     const bool wanted = prepend_ == PrependScheme::always || (prepend_ == PrependScheme::first && text.first);
@@ -201,10 +201,10 @@ std::unique_ptr<Pretokenizer::Stage> regex_stage(const std::string& pattern, boo
   return std::make_unique<RegexStage>(pattern, invert, behaviour);
 }
 
-void run(const std::vector<std::unique_ptr<Pretokenizer::Stage>>& stages, std::size_t next, Piece text,
+void run(const std::vector<std::unique_ptr<Pretokenizer::Stage>>& stages, std::size_t next, TextPiece text,
          PieceSink out) {
   if (next == stages.size()) return out(text);
-  const auto on = [&](Piece piece) { run(stages, next + 1, piece, out); };
+  const auto on = [&](TextPiece piece) { run(stages, next + 1, piece, out); };
   stages[next]->split(text, on);
 }
 
@@ -240,7 +240,7 @@ Pretokenizer::~Pretokenizer() = default;
 Pretokenizer::Pretokenizer(Pretokenizer&&) noexcept = default;
 Pretokenizer& Pretokenizer::operator=(Pretokenizer&&) noexcept = default;
 
-void Pretokenizer::split(Piece text, PieceSink out) const {
+void Pretokenizer::split(TextPiece text, PieceSink out) const {
   if (!text.text.empty()) run(stages_, 0, text, out);
 }
 

@@ -10,23 +10,23 @@
 
 namespace deciban {
 
-struct Piece {
+struct TextPiece {
   std::string_view text;  // never empty
   bool first = false;     // begins where the document does
 };
 
-// A reference to a callable that takes a Piece; the callable must outlive it.
+// A reference to a callable that takes a TextPiece; the callable must outlive it.
 class PieceSink {
  public:
   template <class F>
   PieceSink(const F& function)  // NOLINT: implicit, to be called with lambdas
       : object_(&function),
-        call_([](const void* object, Piece piece) { (*static_cast<const F*>(object))(piece); }) {}
-  void operator()(Piece piece) const { call_(object_, piece); }
+        call_([](const void* object, TextPiece piece) { (*static_cast<const F*>(object))(piece); }) {}
+  void operator()(TextPiece piece) const { call_(object_, piece); }
 
  private:
   const void* object_;
-  void (*call_)(const void*, Piece);
+  void (*call_)(const void*, TextPiece);
 };
 
 // GPT-2's regular expression, the default of ByteLevel, and those of Llama-3 and Qwen2, as they stand in
@@ -53,7 +53,7 @@ class DECIBAN_API Pretokenizer {
   Pretokenizer& operator=(Pretokenizer&&) noexcept;
 
   // Hands out the pieces in order; a piece's text is valid during the call.
-  void split(Piece text, PieceSink out) const;
+  void split(TextPiece text, PieceSink out) const;
 
   struct Stage;
 

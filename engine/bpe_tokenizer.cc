@@ -101,7 +101,7 @@ class BpeTokenizer final : public Tokenizer {
   void fill_merges(const TokenizerJson& json);
   void fill_bytes(const TokenizerJson& json);
 
-  // Calls added(id) and piece(Piece) in order of the text.
+  // Calls added(id) and piece(TextPiece) in order of the text.
   template <class Added, class OnPiece>
   void walk(std::string_view text, const Added& added, const OnPiece& piece) const;
   void encode_piece(std::string_view piece, Encoding& encoding) const;
@@ -280,7 +280,7 @@ std::vector<Token> BpeTokenizer::encode(std::string_view text) const {
   encoding.tokens.reserve(text.size() / 3 + 1);
   walk(
       text, [&](Token id) { encoding.tokens.push_back(id); },
-      [&](Piece piece) { encode_piece(piece.text, encoding); });
+      [&](TextPiece piece) { encode_piece(piece.text, encoding); });
   return std::move(encoding.tokens);
 }
 
@@ -386,7 +386,7 @@ std::string BpeTokenizer::normalise(std::string_view text) const {
   normalised.reserve(text.size());
   walk(
       text, [&](Token id) { normalised += bytes_[id]; },
-      [&](Piece piece) {
+      [&](TextPiece piece) {
         if (decoder_.replace.empty()) {
           normalised += piece.text;
           return;

@@ -487,8 +487,8 @@ std::unique_ptr<OpProblem> make_problem(const OpCase& c) {
   throw std::logic_error("an op case of no operation");
 }
 
-Verdict judge(std::span<const Expected> expected, const std::vector<std::vector<float>>& outputs) {
-  Verdict verdict;
+OpVerdict judge(std::span<const Expected> expected, const std::vector<std::vector<float>>& outputs) {
+  OpVerdict verdict;
   if (expected.size() != outputs.size()) {
     verdict.complaint = fmt::format("{} outputs instead of {}", outputs.size(), expected.size());
     return verdict;

@@ -123,7 +123,7 @@ class OpProblem {
   // The run comes reset.  Problem, backend and ops must outlive it.
   virtual std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const = 0;
   virtual std::vector<Expected> expected() const = 0;
-  // score_head: of each row, in exact arithmetic; an id outside the vocabulary is infinitely regretted.  Other
+  // score_head: of each row, in exact arithmetic; an id outside the vocabulary is infinitely regretted. Other
   // operations have none.
   virtual std::vector<Regret> regrets(const std::vector<std::vector<float>>& /*outputs*/) const { return {}; }
 };
@@ -131,10 +131,10 @@ class OpProblem {
 // Throws std::logic_error if the case asks for what ops.h does not define.
 std::unique_ptr<OpProblem> make_problem(const OpCase& c);
 
-struct Verdict {
+struct OpVerdict {
   std::string complaint;  // empty if all lies within what is allowed; else the worst element in words
   double worst = 0;  // the largest error as a share of what was allowed (of the elements with an allowance)
 };
-Verdict judge(std::span<const Expected> expected, const std::vector<std::vector<float>>& outputs);
+OpVerdict judge(std::span<const Expected> expected, const std::vector<std::vector<float>>& outputs);
 
 }  // namespace deciban

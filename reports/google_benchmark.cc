@@ -115,13 +115,13 @@ std::string to_benchmark_json(const BenchmarkRun& run) {
          "\n";
 }
 
-Comparison compare_runs(const BenchmarkRun& before, const BenchmarkRun& after) {
+BenchmarkPair compare_runs(const BenchmarkRun& before, const BenchmarkRun& after) {
   const auto rounds = [](const BenchmarkRun& run) {
     const auto at = run.context.find(std::string(kRoundsKey));
     return at == run.context.end() ? std::string() : at->second;
   };
   const bool paired = !rounds(before).empty() && rounds(before) == rounds(after);
-  Comparison result;
+  BenchmarkPair result;
   for (const std::string& name : before.order) {
     const auto other = after.seconds.find(name);
     if (other == after.seconds.end()) {

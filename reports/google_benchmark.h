@@ -32,11 +32,11 @@ std::string to_benchmark_json(const BenchmarkRun& run);
 
 // Two runs side by side: the cases of both, in the first's order.  They are paired by repetition if both
 // carry the same "deciban_rounds" (written by one `gate ab`).
-struct Comparison {
+struct BenchmarkPair {
   std::vector<SpeedSamples> cases;
   std::vector<std::string> only_before, only_after;
 };
-Comparison compare_runs(const BenchmarkRun& before, const BenchmarkRun& after);
+BenchmarkPair compare_runs(const BenchmarkRun& before, const BenchmarkRun& after);
 
 inline constexpr std::string_view kRoundsKey = "deciban_rounds";
 

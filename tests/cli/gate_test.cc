@@ -134,7 +134,7 @@ TEST_F(GateProgram, MistakesAreExplained) {
     std::vector<std::string> words;
     std::string says;
   } mistakes[] = {{{"gate"}, "usage: deciban gate"},
-                  {{"gate", "chek"}, "did you mean 'check'"},
+                  {{"gate", "chek"}, "did you mean 'gate check'"},
                   {{"gate", "ab"}, "OLD NEW"},
                   {{"gate", "ab", at("no"), at("no")}, "no such file"},
                   {{"gate", "ab", DECIBAN_PROGRAM, DECIBAN_PROGRAM, "--rounds", "3"}, "rounds for a verdict"},

@@ -68,7 +68,7 @@ TEST_P(CudaOpCases, AreWithinTheirTolerances) {
       try {
         const auto run = problem->bind(*card.backend, card.ops.fresh());
         run->run();
-        const Verdict verdict = judge(expected, run->outputs());
+        const OpVerdict verdict = judge(expected, run->outputs());
         if (!verdict.complaint.empty() && ++bad <= 20) ADD_FAILURE() << where << ": " << verdict.complaint;
         if (verdict.worst > worst && !c.has(kNarrow)) {
           worst = verdict.worst;

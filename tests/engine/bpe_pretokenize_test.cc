@@ -12,7 +12,7 @@ namespace {
 
 std::vector<std::string> pieces_of(const Pretokenizer& pretokenizer, std::string_view text) {
   std::vector<std::string> pieces;
-  pretokenizer.split({text, true}, [&](Piece piece) { pieces.emplace_back(piece.text); });
+  pretokenizer.split({text, true}, [&](TextPiece piece) { pieces.emplace_back(piece.text); });
   return pieces;
 }
 

@@ -456,7 +456,7 @@ const OpCase& find_case(const std::string& wanted) {
   throw std::logic_error("no case is called '" + wanted + "'");
 }
 
-Verdict verdict_of(const OpCase& c, const std::function<std::unique_ptr<Ops>(Ops&, Backend&)>& make) {
+OpVerdict verdict_of(const OpCase& c, const std::function<std::unique_ptr<Ops>(Ops&, Backend&)>& make) {
   const auto backend = cpu_backend();
   const auto ops = backend->open(1);
   const auto doubled = make(*ops, *backend);
@@ -468,7 +468,7 @@ Verdict verdict_of(const OpCase& c, const std::function<std::unique_ptr<Ops>(Ops
 
 TEST(OpCaseSabotage, EveryMistakeIsCaught) {
   for (const Sabotage& s : kSabotages) {
-    const Verdict verdict = verdict_of(find_case(s.caught_by), s.make);
+    const OpVerdict verdict = verdict_of(find_case(s.caught_by), s.make);
     EXPECT_NE(verdict.complaint, "") << s.what << " passes '" << s.caught_by << "'";
     EXPECT_GT(verdict.worst, 3) << s.what << " is caught by a hair";
     std::cout << s.what << ": " << verdict.worst << " times the tolerance\n";

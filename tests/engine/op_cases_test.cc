@@ -68,7 +68,7 @@ TEST_P(OpCases, AreWithinTheirTolerances) {
     for (const auto& machine : machines) {
       const std::string where = name(c) + " on " + machine->backend->kernels();
       const auto one = machine->one.outcome(*problem);
-      const Verdict verdict = judge(expected, one);
+      const OpVerdict verdict = judge(expected, one);
       EXPECT_EQ(verdict.complaint, "") << where;
       if (verdict.worst > worst && !rounds_result(c)) {
         worst = verdict.worst;

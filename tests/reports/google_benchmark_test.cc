@@ -68,7 +68,7 @@ TEST(CompareRuns, TakesWhatBothHave) {
   before.seconds = {{"a", {1, 2}}, {"b", {1, 2}}};
   after.order = {"c", "a"};
   after.seconds = {{"a", {3, 4}}, {"c", {1}}};
-  Comparison c = compare_runs(before, after);
+  BenchmarkPair c = compare_runs(before, after);
   ASSERT_EQ(c.cases.size(), 1u);
   EXPECT_EQ(c.cases[0].name, "a");
   EXPECT_EQ(c.cases[0].after, (std::vector<double>{3, 4}));

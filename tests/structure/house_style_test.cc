@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <regex>
 #include <string>
 #include <vector>
@@ -59,6 +61,32 @@ TEST(HouseStyle, HeadersSayWhatTheyAreForAndAreGuarded) {
   }
   EXPECT_THAT(violations, IsEmpty());
   EXPECT_FALSE(headers.empty());
+}
+
+// Two types of one name in one namespace are two definitions of one thing: the linker keeps either's members.
+TEST(HouseStyle, TypesHaveTheirNamesAlone) {
+  static const std::regex definition("^(struct|class|enum class) ([A-Z][A-Za-z0-9]*)[^;]*\\{?$");
+  std::map<std::string, std::string> places;
+  std::vector<std::string> violations;
+  for (const SourceFile& file : source_files({".h"})) {
+    // Modules that are loaded, not linked, and what is compiled once an instruction set, keep theirs hidden.
+    if (file.path.starts_with("engine/cuda/") || file.path.starts_with("plugins/") ||
+        file.path.starts_with("tests/"))
+      continue;
+    const bool plain =
+        std::find(file.lines.begin(), file.lines.end(), "namespace deciban {") != file.lines.end();
+    if (!plain) continue;
+    for (std::size_t i = 0; i < file.lines.size(); ++i) {
+      std::string line = file.lines[i];
+      if (const std::size_t api = line.find("DECIBAN_API "); api != std::string::npos) line.erase(api, 12);
+      std::smatch match;
+      if (!std::regex_match(line, match, definition)) continue;
+      const auto [first, is_new] = places.try_emplace(match[2], file.at(i));
+      if (!is_new) violations.push_back(match[2].str() + ": " + first->second + " and " + file.at(i));
+    }
+  }
+  EXPECT_THAT(violations, IsEmpty());
+  EXPECT_GT(places.size(), 100u);
 }
 
 TEST(HouseStyle, NoPathsOfOneMachine) {
