@@ -23,6 +23,7 @@
 #include "cli/shard_environment.h"
 #include "cli/suggest.h"
 #include "cli/training_cutoff.h"
+#include "evals/codec/verify.h"
 #include "evals/compression_table.h"
 #include "evals/compressor_records.h"
 #include "evals/matched.h"
@@ -340,6 +341,11 @@ class Evaluation {
           std::max(info_.models[i].peak_memory, summary.progress.done > 0 ? peak_memory() : 0);
       report(options.label, summary);
     }
+    if (!options_.verify.empty() && window.kind == Windowing::Kind::whole && !interrupted()) {
+      ProgressLine progress(options.label + " (coding)", console_.shows_progress());
+      account(record_coded(model, corpus_pointers_, options, Limit::parse(options_.verify), directory,
+                           &progress));
+    }
   }
 
   // The latest cut-off of all models is that of the run: what is newer, none of them has read.
@@ -429,6 +435,7 @@ class Evaluation {
       if (entries_.size() > 1) table.notes.insert(table.notes.begin(), fmt::format("task {}", entry->name));
       console_.show(std::move(table), kLeastImportant);
     }
+    if (!options_.verify.empty() && !console_.one_table_only()) console_.show(coded_table(records));
   }
 
   std::string summary_line() const {

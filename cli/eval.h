@@ -18,7 +18,7 @@ struct EvalOptions {
   std::vector<std::string> tasks{"compression"};
   std::string output, device = "auto", mode = "auto", tokenizer = "auto", batch = "auto";
   std::string window = "auto", start = "bos", limit = "all", shard = "auto";
-  std::string characters = "2000:5000", cutoff = "auto", by;
+  std::string characters = "2000:5000", cutoff = "auto", by, verify;
   int threads = 0;
   std::uint64_t seed = 1;
   bool token_scores = false, dry_run = false, no_compressors = false, deterministic = false;

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "cli/bench.h"
+#include "cli/bench_context.h"
 #include "cli/compare.h"
+#include "cli/compress.h"
 #include "cli/console.h"
 #include "cli/eval.h"
 #include "cli/fetch.h"
@@ -52,6 +54,8 @@ struct Arguments {
   ReportCommand report;
   ImportOptions import;
   BenchOptions bench;
+  ContextOptions context;
+  CompressOptions compress;
 };
 
 void add_common(CLI::App* app, CommonOptions& common) {
@@ -149,6 +153,11 @@ void add_eval(CLI::App* app, EvalOptions& options) {
       ->group("how");
   app->add_option("--seed", options.seed, "of all that is drawn at random")->type_name("N")->group("how");
   app->add_flag("--token-scores", options.token_scores, "keep every token's score in DIR/scores.bin")
+      ->group("how");
+  app->add_option("--verify", options.verify,
+                  "also really compress and decompress the first N or N% documents, or all, and compare with "
+                  "the claim")
+      ->type_name("N")
       ->group("how");
   app->add_flag("--no-compressors", options.no_compressors, "leave out the rows of xz and zstd")
       ->group("how");
@@ -316,6 +325,59 @@ void add_bench(CLI::App* app, BenchOptions& options) {
   app->add_flag("--point", options.point)->group("");  // the child process that measures one point
 }
 
+void add_bench_context(CLI::App* app, ContextOptions& options) {
+  const auto word = [&](const char* names, auto& value, const char* what, const char* type,
+                        const char* group) {
+    app->add_option(names, value, what)->type_name(type)->group(group);
+  };
+  word("-m,--model", options.models, "checkpoint, random:rwkv7-0.1b, plugin:…", "MODEL…", "what");
+  word("-c,--corpus", options.corpora, "long texts: JSON Lines, folder of texts, or a text", "CORPUS…",
+       "what");
+  app->add_flag("--recall", options.recall, "also synthetic texts that tell names' numbers and ask for one")
+      ->group("what");
+  word("--contexts", options.contexts, "bytes before the target; default 0,1k,2k,…,64k", "LIST", "what");
+  word("--target", options.target, "last bytes of each document that are scored; default 1024", "BYTES",
+       "what");
+  word("--pairs", options.pairs, "names told in a synthetic text; default 1,4,16", "LIST", "what");
+  word("--recall-documents", options.recall_documents, "of each length and number of pairs; default 50", "N",
+       "what");
+  word("-o,--output", options.output, "directory of records and costs (default runs/context-DATE)", "DIR",
+       "what");
+  word("--label", options.labels, "name of each model in table and records", "NAME…", "what");
+  word("--limit", options.limit, "only the first N or N% of each corpus", "N", "what");
+  word("--seed", options.seed, "of all that is drawn at random", "N", "what");
+  app->add_flag("--no-costs", options.no_costs, "don't measure what the lengths cost")->group("what");
+  add_model_options(app, options.device, options.mode, options.tokenizer, options.threads);
+}
+
+void add_compress(CLI::App* app, CompressOptions& options, bool decompress) {
+  app->add_option("file", options.input,
+                  decompress ? "a .dcb file; - for standard input" : "any file; - for standard input")
+      ->type_name("FILE")
+      ->group("what");
+  app->add_option("-m,--model", options.model,
+                  decompress ? "the model that it was compressed with" : "a checkpoint")
+      ->type_name("MODEL")
+      ->group("what");
+  app->add_option("-o,--output", options.output,
+                  decompress ? "default: FILE without .dcb" : "default: FILE.dcb")
+      ->type_name("FILE")
+      ->group("what");
+  app->add_flag("--force", options.force, "overwrite the output if it is there")->group("what");
+  if (!decompress) {
+    app->add_option(
+           "--streams", options.streams,
+           "segments of at least 10 kB coded in lockstep: faster, each begins without context; auto or N")
+        ->type_name("N")
+        ->group("what");
+    app->add_flag("--no-claim", options.no_claim,
+                  "don't score the file once more to see what cutting it cost")
+        ->group("what");
+  }
+  add_model_options(app, options.model_options.device, options.model_options.format,
+                    options.model_options.tokenizer, options.model_options.threads);
+}
+
 // "-m, --model MODEL…"
 std::string words_of(const CLI::Option* option) {
   std::string words;
@@ -399,8 +461,9 @@ void parse(CLI::App& app, std::vector<std::string> words) {
 int run_command(int argc, char** argv) {
   Arguments arguments;
   std::map<std::string, Command> commands;
-  const std::vector<std::string> order{"eval", "report", "compare",         "bench",
-                                       "info", "fetch",  "verify-published"};
+  const std::vector<std::string> order{"eval",          "report",   "compare",         "bench",
+                                       "bench context", "compress", "decompress",      "import",
+                                       "info",          "fetch",    "verify-published"};
   std::vector<std::unique_ptr<CLI::App>> apps;
   const auto add = [&](const std::string& name, const std::string& description, const std::string& usage,
                        std::vector<std::string> examples) -> Command& {
@@ -458,6 +521,28 @@ int run_command(int argc, char** argv) {
   add_bench(bench_command.app, arguments.bench);
   bench_command.run = [&](const Console& console) { return bench(arguments.bench, console); };
 
+  Command& context_command =
+      add("bench context", "what a longer context buys in bits, beside what it costs",
+          "-m MODEL… -c CORPUS… [OPTION…]",
+          {"deciban bench context -m rwkv7.pth -c papers.jsonl --contexts 0,1k,4k,16k",
+           "deciban bench context -m rwkv7.pth --recall --contexts 1k,4k --pairs 1,16"});
+  add_bench_context(context_command.app, arguments.context);
+  context_command.run = [&](const Console& console) { return bench_context(arguments.context, console); };
+
+  Command& compress_command =
+      add("compress", "compress a file with a model's probabilities", "-m MODEL FILE [OPTION…]",
+          {"deciban compress -m rwkv7.pth paper.txt",
+           "deciban compress -m rwkv7.pth --streams 1 paper.txt -o small.dcb"});
+  add_compress(compress_command.app, arguments.compress, false);
+  compress_command.run = [&](const Console& console) { return compress_file(arguments.compress, console); };
+  Command& decompress_command = add("decompress", "the file back, bit by bit", "-m MODEL FILE.dcb [OPTION…]",
+                                    {"deciban decompress -m rwkv7.pth paper.txt.dcb",
+                                     "deciban decompress -m rwkv7.pth small.dcb -o - | less"});
+  add_compress(decompress_command.app, arguments.compress, true);
+  decompress_command.run = [&](const Console& console) {
+    return decompress_file(arguments.compress, console);
+  };
+
   Command& info_command =
       add("info", "describe this machine, a model, a run or a file of token scores", "[SUBJECT…] [OPTION…]",
           {"deciban info", "deciban info rwkv7-0.1b.pth", "deciban info runs/cs/scores.bin | head -n 1"});
@@ -496,6 +581,12 @@ int run_command(int argc, char** argv) {
   verify_command.run = [&](const Console& console) { return verify_published(arguments.verify, console); };
   for (auto& [name, command] : commands) add_common(command.app, arguments.common);
 
+  // The command that the words after the program's name begin with: of two words if there is such a one.
+  const auto named = [&](int count, char** words) -> std::string {
+    if (count < 2) return {};
+    const std::string two = count > 2 ? fmt::format("{} {}", words[1], words[2]) : "";
+    return commands.contains(two) ? two : words[1];
+  };
   if (argc < 2) {
     std::cerr << overview(commands, order);
     return kUsage;
@@ -506,22 +597,23 @@ int run_command(int argc, char** argv) {
     return kDone;
   }
   if (word == "-h" || word == "--help" || word == "help") {
-    const auto asked = argc > 2 ? commands.find(argv[2]) : commands.end();
+    const auto asked = commands.find(named(argc - 1, argv + 1));
     std::cout << (asked == commands.end() ? overview(commands, order) : help_of(asked->second));
     return kDone;
   }
-  const auto command = commands.find(word);
+  const std::string name = named(argc, argv);
+  const auto command = commands.find(name);
   if (command == commands.end()) {
     throw UsageError(fmt::format("unknown {} '{}'{}", word.starts_with("-") ? "option" : "command", word,
                                  did_you_mean(word, order)));
   }
   try {
-    parse(*command->second.app, {argv + 2, argv + argc});
+    parse(*command->second.app, {argv + (name == word ? 2 : 3), argv + argc});
   } catch (const CLI::CallForHelp&) {
     std::cout << help_of(command->second);
     return kDone;
   } catch (const UsageError& error) {
-    throw UsageError(fmt::format("{} (deciban {} --help shows what there is)", error.what(), word));
+    throw UsageError(fmt::format("{} (deciban {} --help shows what there is)", error.what(), name));
   }
   return command->second.run(Console(arguments.common));
 }

@@ -82,7 +82,7 @@ std::string show_seconds(double seconds) {
 
 std::string show_bytes(double bytes) {
   static constexpr std::array kUnits{Unit{1e12, "TB"}, Unit{1e9, "GB"}, Unit{1e6, "MB"}, Unit{1e3, "kB"}};
-  return bytes < 1 ? "0" : scaled(bytes, kUnits);
+  return bytes < 1000 ? fmt::format("{:.0f} B", bytes) : scaled(bytes, kUnits);
 }
 
 std::string show_count(double count) {
