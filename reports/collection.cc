@@ -162,7 +162,9 @@ class SourceReader {
     lineup.start = start;
     lineup.mode = mode;
     lineup.compressor = record.tokens == 0 && record.measures.contains("header_bytes");
-    lineup.text = lineup.compressor || record.measures.empty() || record.measures.contains("bits_per_byte");
+    lineup.text =
+        lineup.compressor || (!about_length(record.task) &&
+                              (record.measures.empty() || record.measures.contains("bits_per_byte")));
     lineup.runs = part_.sources;
     for (const RunModel& model : part_.run_files[0].models) {
       if (model.label != record.model || (!mode.empty() && !model.mode.empty() && model.mode != mode))
@@ -405,6 +407,8 @@ ScoreKey score_key(std::string_view key) {
   }
   return result;
 }
+
+bool about_length(std::string_view task) { return task.starts_with("context:") || task == "recall"; }
 
 bool same_start(const LineUp& a, const LineUp& b) {
   if (a.start == b.start) return true;

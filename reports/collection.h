@@ -68,6 +68,8 @@ struct Collection {
   std::vector<std::string> warnings;  // sentences: disagreements, mixed versions, failed documents
 };
 
+// Tasks that ask what a text's length does: neither a leaderboard's nor a table's of scores.
+bool about_length(std::string_view task);
 // Whether both begin their texts alike: with the same token, or, where tokenizers differ, each with its own.
 bool same_start(const LineUp& a, const LineUp& b);
 

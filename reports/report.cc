@@ -20,6 +20,7 @@ std::string report_page(const Collection& collection, const ReportOptions& optio
   month_section(page, input);
   token_sections(page, input);
   difference_section(page, input);
+  context_section(page, input);
   scaling_section(page, input);
   task_section(page, input);
   published_section(page, input);

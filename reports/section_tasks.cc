@@ -40,7 +40,7 @@ ScoreTable scores_of(const Collection& collection, std::uint64_t seed, std::vect
   ScoreTable table;
   std::set<std::string> names;
   for (const LineUp& lineup : collection.lineups) {
-    if (lineup.text) continue;
+    if (lineup.text || about_length(lineup.task)) continue;
     for (const auto& [measure, values] : lineup.measures) {
       const auto lower = lower_is_better(measure);
       if (!lower) continue;

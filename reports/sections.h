@@ -25,6 +25,7 @@ void month_section(Page& page, const ReportInput& input);
 void difference_section(Page& page, const ReportInput& input);  // document by document
 void token_sections(Page& page, const ReportInput& input);      // position in the document; surprise
 void scaling_section(Page& page, const ReportInput& input);     // costs against length; laws; crossovers
+void context_section(Page& page, const ReportInput& input);     // what length buys; recall
 void task_section(Page& page, const ReportInput& input);
 void published_section(Page& page, const ReportInput& input);
 void provenance_section(Page& page, const ReportInput& input);  // runs, machines, models, texts, licences

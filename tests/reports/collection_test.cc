@@ -72,7 +72,8 @@ TEST(Boards, WindowsAndStartsStandApart) {
   const ScratchDirectory scratch;
   write_run(scratch / "a",
             {{{"one", 1.0}, {"two", 1.2}, {"cut", 1.1, "tokens:64"}, {"bare", 1.3, "whole", "none"}}});
-  const std::vector<Board> boards = make_boards(read({scratch / "a"}));
+  const Collection collection = read({scratch / "a"});  // boards point into it
+  const std::vector<Board> boards = make_boards(collection);
   ASSERT_THAT(boards, SizeIs(3));
   EXPECT_THAT(boards[0].lineups, SizeIs(2));
   EXPECT_EQ(boards[0].lineups[0]->name, "one");
