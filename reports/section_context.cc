@@ -36,6 +36,10 @@ std::vector<Record> records_of(const Collection& collection) {
       record.bytes = score.bytes;
       record.logprob = -score.bits * std::log(2.0);
       record.measures = measures[score.document];
+      // What lacks its measures was not written by these tasks.
+      const bool recall = !record.task.starts_with(kContextTask);
+      if (!record.measures.contains("bits_per_byte") || (recall && !record.measures.contains("choice")))
+        continue;
       records.push_back(std::move(record));
     }
   }
