@@ -18,7 +18,7 @@ struct BenchMixersOptions {
   std::string lengths, widths, output;
   std::vector<std::string> only;
   std::size_t least_runs = 3;
-  double least_seconds = 0.1, noise = 3, limit_seconds = 20;
+  double least_seconds = 0.1, noise = 5, limit_seconds = 20;
   std::uint64_t seed = 1;
 };
 
@@ -28,6 +28,7 @@ struct MixerRequest {
   std::string name, machine;
   std::size_t length = 0, width = 0;
   SamplingGoal goal;
+  double longest_run = 20;  // seconds
 };
 std::string mixer_point_key(const MixerRequest& request);
 CostPoint measure_mixer(const MixerRequest& request, const CostPoint* before);

@@ -14,12 +14,14 @@ namespace deciban {
 class FeatureMixer : public Mixer {
  public:
   void run() final {
-    for (std::size_t head = 0; head < width() / kHead; ++head) {
-      Block s = block(state_, kHead, 0, features_, 0, kHead);
-      Column z(normaliser_, index(features_));
-      s.setZero();
-      z.setZero();
-      for (std::size_t row = 0; row < length(); row += kRows) chunk(head * kHead, row, s, z);
+    Column(state_, index(features_ * width())).setZero();
+    Column(normaliser_, index(features_ * (width() / kHead))).setZero();
+    for (std::size_t row = 0; row < length(); row += kRows) {
+      for (std::size_t head = 0; head < width() / kHead; ++head) {
+        Block s = block(state_ + head * features_ * kHead, kHead, 0, features_, 0, kHead);
+        Column z(normaliser_ + head * features_, index(features_));
+        chunk(head * kHead, row, s, z);
+      }
     }
   }
 
@@ -31,8 +33,8 @@ class FeatureMixer : public Mixer {
   std::size_t kept_inputs() const final { return 0; }
   void take(std::size_t features) {
     features_ = features;
-    state_ = scratch(features * kHead);
-    normaliser_ = scratch(features);
+    state_ = scratch(features * width());
+    normaliser_ = scratch(features * (width() / kHead));
     q_ = scratch(kRows * features);
     k_ = scratch(kRows * features);
     scores_ = scratch(kRows * kRows);

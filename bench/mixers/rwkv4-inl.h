@@ -3,6 +3,8 @@
 // Inputs: r, k, v.  Parameters: w (positive) and u, [d] each.
 #pragma once
 
+#include <algorithm>
+
 #include "bench/mixers/blocks-inl.h"
 #include "bench/mixers/mixer.h"
 
@@ -11,7 +13,11 @@ namespace deciban {
 class Rwkv4Mixer final : public Mixer {
  public:
   void run() override {
-    for (std::size_t c = 0; c < width(); c += kHead) channels(c);
+    Eigen::Map<Eigen::ArrayXf>(state_, index(2 * width())).setZero();
+    Eigen::Map<Eigen::ArrayXf>(state_ + 2 * width(), index(width())).setConstant(-1e30f);
+    for (std::size_t row = 0; row < length(); row += kRows) {
+      for (std::size_t c = 0; c < width(); c += kHead) channels(c, row, std::min(length(), row + kRows));
+    }
   }
 
  protected:
@@ -26,16 +32,15 @@ class Rwkv4Mixer final : public Mixer {
   }
 
  private:
-  // All tokens of kHead channels, whose state stays in registers or the first cache.
-  void channels(std::size_t c) {
+  static constexpr std::size_t kRows = 32;  // of the same channels in a row
+
+  // Tokens [first, last) of kHead channels, whose state stays in registers or the first cache.
+  void channels(std::size_t c, std::size_t first, std::size_t last) {
     using Channels = Eigen::Array<float, kHead, 1>;
     using In = Eigen::Map<const Channels>;
     Eigen::Map<Channels> over(state_ + c), under(state_ + width() + c), most(state_ + 2 * width() + c);
-    over.setZero();
-    under.setZero();
-    most.setConstant(-1e30f);
     const In w(w_ + c), u(u_ + c);
-    for (std::size_t t = 0; t < length(); ++t) {
+    for (std::size_t t = first; t < last; ++t) {
       const std::size_t at = t * width() + c;
       const In r(input(0).data() + at), k(input(1).data() + at), v(input(2).data() + at);
       const Channels own = u + k, peak = most.max(own), old = (most - peak).exp(), fresh = (own - peak).exp();

@@ -4,6 +4,8 @@
 // learning rate in (0, 1)).
 #pragma once
 
+#include <algorithm>
+
 #include "bench/mixers/blocks-inl.h"
 #include "bench/mixers/mixer.h"
 
@@ -12,7 +14,10 @@ namespace deciban {
 class Rwkv7Mixer final : public Mixer {
  public:
   void run() override {
-    for (std::size_t c = 0; c < width(); c += kHead) head(c);
+    Eigen::Map<Eigen::ArrayXf>(state_, index(kHead * width())).setZero();
+    for (std::size_t row = 0; row < length(); row += kRows) {
+      for (std::size_t c = 0; c < width(); c += kHead) head(c, row, std::min(length(), row + kRows));
+    }
   }
 
  protected:
@@ -35,12 +40,14 @@ class Rwkv7Mixer final : public Mixer {
   }
 
  private:
+  static constexpr std::size_t kRows =
+      32;  // of one head in a row, so that inputs are read nearly as they lie
+
   // S lies as [key][value], so that what is summed over keys is a sum of rows.
-  void head(std::size_t c) {
+  void head(std::size_t c, std::size_t first, std::size_t last) {
     using Values = Eigen::Array<float, kHead, 1>;
     float* s = state_ + c * kHead;
-    Eigen::Map<Eigen::ArrayXf>(s, index(kHead * kHead)).setZero();
-    for (std::size_t t = 0; t < length(); ++t) {
+    for (std::size_t t = first; t < last; ++t) {
       const std::size_t at = t * width() + c;
       const float *r = input(0).data() + at, *w = input(1).data() + at, *k = input(2).data() + at,
                   *a = input(4).data() + at, *b = input(5).data() + at;
