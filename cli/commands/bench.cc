@@ -97,9 +97,9 @@ void add_bench_mixers(CLI::App& app, BenchMixersOptions& options) {
        "what");
   word("--min-runs", options.least_runs, "of each measurement; default 3", "N", "how well");
   word("--min-time", options.least_seconds, "measured altogether; default 0.1", "SECONDS", "how well");
-  word("--noise", options.noise, "measure until the median is known to ±N %; default 3", "N", "how well");
-  word("--time-limit", options.limit_seconds, "of a point, whatever its noise; default 20", "SECONDS",
-       "how well");
+  word("--noise", options.noise, "measure until the median is known to ±N %; default 5", "N", "how well");
+  word("--time-limit", options.limit_seconds,
+       "that one run may take; repeats end after a tenth of it; default 20", "SECONDS", "how well");
   word("--seed", options.seed, "of the redrawn values that laws are chosen with", "N", "how well");
 }
 
