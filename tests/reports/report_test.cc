@@ -30,7 +30,7 @@ std::vector<std::string> hostile_texts() {
           "@SUM(1+1)|cmd",
           "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D \xE2\x80\xAE"
           "evil \xE2\x81\xA6",  // Hebrew, override, isolate
-          std::string("nul\x01 bell\x07 esc\x1b[31m tab\t nl\n cr\r", 36),
+          std::string("nul") + '\0' + " start\x01 bell\x07 esc\x1b[31m tab\t nl\n cr\r",
           "bad \xff\xfe utf-8 \xc0\xaf",
           "| a | b |\n|---|---|\n# heading `code` *bold* [x](javascript:alert(1))",
           std::string(1 << 20, 'x')};
