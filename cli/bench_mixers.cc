@@ -44,16 +44,26 @@ std::vector<const MixerEntry*> chosen(const std::vector<std::string>& only) {
 }
 
 std::vector<GrowthPoint> values_of(const std::vector<CostPoint>& points, std::string_view mixer,
-                                   std::size_t width, const char* metric) {
+                                   std::size_t width, std::string_view metric) {
   std::vector<GrowthPoint> values;
   for (const CostPoint& p : points) {
-    const auto value = p.metrics.find(metric);
+    const auto value = p.metrics.find(std::string(metric));
     if (p.spec != mixer || p.width != width || p.status != "ok" || value == p.metrics.end()) continue;
     constexpr double kIntervalOfSigma = 2 * 1.959964;
     const CostValue& v = value->second;
-    values.push_back({static_cast<double>(p.length), v.value, (v.high - v.low) / kIntervalOfSigma / v.value});
+    // One run has no interval; it is known no better than others of its kind.
+    constexpr double kSingleRun = 0.03;
+    const double noise =
+        metric == kTime && v.samples == 1 ? kSingleRun : (v.high - v.low) / kIntervalOfSigma / v.value;
+    values.push_back({static_cast<double>(p.length), v.value, noise});
   }
   return values;
+}
+
+// Whether somebody else used the processor: laws of such times would be theirs.
+bool too_noisy(const std::vector<GrowthPoint>& values) {
+  constexpr double kMost = 0.1;  // standard error
+  return std::any_of(values.begin(), values.end(), [](const GrowthPoint& p) { return p.noise > kMost; });
 }
 
 // What was found beside what the paper says, in words.
@@ -147,8 +157,8 @@ Table mixer_cost_table(const std::vector<CostPoint>& points) {
                    {"high", "mix_seconds_high", true, true},
                    {"status", "status", false, true}};
   for (const CostPoint& p : points) {
-    const auto find = [&](const char* metric) {
-      const auto found = p.metrics.find(metric);
+    const auto find = [&](std::string_view metric) {
+      const auto found = p.metrics.find(std::string(metric));
       return found == p.metrics.end() ? nullptr : &found->second;
     };
     const CostValue *time = find(kTime), *rate = find("mix_tokens_per_second"), *memory = find(kMemory);
@@ -200,6 +210,7 @@ Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed)
     if (times.empty()) continue;
     const GrowthVerdict time = growth_of(times, seed),
                         memory = growth_of(values_of(points, entry.name, widest, kMemory), seed);
+    const bool noisy = too_noisy(times);
     unclear = unclear || !time.law || !memory.law;
     // d's power between the narrowest and the widest, at the longest length that both have.
     Cell power = text("–");
@@ -217,7 +228,8 @@ Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed)
       }
     }
     table.rows.push_back({text(std::string(entry.title)), text(std::string(entry.time)),
-                          text(short_words(time)), text(compare(time, entry.time_law)),
+                          text(noisy ? "too noisy to say" : short_words(time)),
+                          text(noisy ? "–" : compare(time, entry.time_law)),
                           time.exponent ? Cell{fmt::format("T^{:.2f}", time.exponent->value),
                                                fmt::format("{}", time.exponent->value)}
                                         : Cell{"–", "null"},

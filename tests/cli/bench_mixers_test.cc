@@ -95,6 +95,17 @@ TEST(BenchMixers, LawsStandBesideThePapers) {
   EXPECT_EQ(constant.at(8), "agrees");
 }
 
+TEST(BenchMixers, NoiseIsNoLaw) {
+  std::vector<CostPoint> points = made_up(
+      "rwkv4", [](double T, double d) { return 1e-9 * T * d; }, [](double) { return 768.0; });
+  CostValue& disturbed = points.back().metrics.at("mix_seconds");
+  disturbed = {disturbed.value * 3, disturbed.value, disturbed.value * 4, 9};
+  const auto row = row_of(points);
+  EXPECT_EQ(row.at(2), "too noisy to say");
+  EXPECT_EQ(row.at(3), "–");
+  EXPECT_EQ(row.at(8), "agrees");
+}
+
 TEST(BenchMixers, MistakesAreNamed) {
   const Console console{CommonOptions{}};
   const auto message = [&](BenchMixersOptions options) {
