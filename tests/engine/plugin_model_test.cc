@@ -254,7 +254,8 @@ TEST(PluginSearch, LooksInTheFoldersOfTheEnvironmentFirst) {
   ::setenv("DECIBAN_PLUGIN_PATH", path.c_str(), 1);
   EXPECT_EQ(open_model("plugin:mine", {})->info().name, "double");
   EXPECT_THAT(message_of([] { open_model("plugin:text", {}); }), HasSubstr("cannot be opened"));
-  EXPECT_THAT(message_of([] { open_model("plugin:other", {}); }), HasSubstr("plugins there: hyena, mamba, mine, text, transformer, uniform"));
+  EXPECT_THAT(message_of([] { open_model("plugin:other", {}); }),
+              HasSubstr("plugins there: hyena, mamba, mine, text, transformer, uniform"));
   ::unsetenv("DECIBAN_PLUGIN_PATH");
 }
 
