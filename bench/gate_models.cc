@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kFormat = "deciban gate values";
+constexpr const char* kValuesFormat = "deciban gate values";
 
 // What sequences were given, scored; rows of logits too if wanted.
 class Collector final : public SequenceSource, public ScoreSink {
@@ -122,7 +122,7 @@ std::string to_json(const StoredBitsFile& file) {
     values.push_back(
         {{"model", v.model}, {"mode", v.mode}, {"kernels", v.kernels}, {"bits_per_byte", v.bits_per_byte}});
   }
-  return ordered_json{{"format", kFormat},
+  return ordered_json{{"format", kValuesFormat},
                       {"numerics_version", file.numerics_version},
                       {"text_bytes", file.text_bytes},
                       {"values", std::move(values)}}
@@ -135,7 +135,7 @@ StoredBitsFile read_stored_bits(const std::filesystem::path& path) {
   if (!in) throw std::runtime_error(fmt::format("{}: cannot be read", path.string()));
   try {
     const json object = json::parse(in);
-    if (!object.is_object() || object.value("format", "") != kFormat)
+    if (!object.is_object() || object.value("format", "") != kValuesFormat)
       throw std::runtime_error("no values of 'deciban gate correctness --store'");
     StoredBitsFile file;
     file.numerics_version = object.at("numerics_version");

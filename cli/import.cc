@@ -15,7 +15,7 @@
 namespace deciban {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // Files, and of directories what lm-eval and others put there.
 std::vector<std::filesystem::path> files_of(const std::vector<std::string>& words) {
@@ -51,7 +51,7 @@ int import_results(const ImportOptions& options, const Console& console) {
   }
   RunDirectory directory(options.output);
   std::optional<CostFile> costs;
-  json tasks = json::object();
+  ordered_json tasks = ordered_json::object();
   std::size_t records = 0, points = 0;
   std::set<std::string> kinds, notes;
   for (const Imported& imported : all) {
@@ -74,15 +74,16 @@ int import_results(const ImportOptions& options, const Console& console) {
     if (taken == 0) continue;
     kinds.insert(imported.kind);
     notes.insert(imported.notes.begin(), imported.notes.end());
-    for (const auto& [task, measures] : imported.tasks) tasks[task]["measures"].update(json(measures));
+    for (const auto& [task, measures] : imported.tasks)
+      tasks[task]["measures"].update(ordered_json(measures));
   }
-  json run;
+  ordered_json run;
   run["deciban"] = {{"version", DECIBAN_VERSION}, {"commit", DECIBAN_COMMIT}};
-  run["models"] = json::array();
-  run["corpora"] = json::array();
+  run["models"] = ordered_json::array();
+  run["corpora"] = ordered_json::array();
   run["tasks"] = tasks;
   run["imported"] = kinds;
-  directory.write_run_info(run.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  directory.write_run_info(run.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
   for (const std::string& note : notes) console.note(note);
   std::string words;
   for (const std::string& kind : kinds) words += (words.empty() ? "" : ", ") + kind;

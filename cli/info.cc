@@ -48,7 +48,7 @@ class Facts {
   Table table_;
 };
 
-std::string joined(const std::vector<std::string>& words) {
+std::string in_a_row(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
   return text.empty() ? "none" : text;
@@ -81,7 +81,7 @@ void show_machine(const Console& console) {
   facts.add("deciban", fmt::format("{} ({})", DECIBAN_VERSION, DECIBAN_COMMIT));
   facts.add("processor", machine.cpu);
   facts.add_count("processors to use", machine.cpus);
-  facts.add("vector instructions", joined(machine.isa), nlohmann::json(machine.isa));
+  facts.add("vector instructions", in_a_row(machine.isa), nlohmann::json(machine.isa));
   facts.add_bytes("memory", machine.memory);
   facts.add("system", machine.system);
   show_cards(facts);

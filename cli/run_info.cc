@@ -10,14 +10,14 @@
 namespace deciban {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 template <typename T>
-json or_null(const std::optional<T>& value) {
-  return value ? json(*value) : json(nullptr);
+ordered_json or_null(const std::optional<T>& value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-json describe(const ModelInfo& info) {
+ordered_json describe(const ModelInfo& info) {
   return {{"name", info.name},
           {"family", info.family},
           {"spec", info.spec},
@@ -42,8 +42,8 @@ json describe(const ModelInfo& info) {
           {"start_token", or_null(info.start_token)}};
 }
 
-json describe(const ModelEntry& model) {
-  json entry = {{"label", model.label}};
+ordered_json describe(const ModelEntry& model) {
+  ordered_json entry = {{"label", model.label}};
   entry.update(describe(model.info));
   entry["windows"] = model.windows;
   entry["peak_memory_bytes"] = model.peak_memory;
@@ -51,7 +51,7 @@ json describe(const ModelEntry& model) {
   return entry;
 }
 
-json describe(const Corpus& corpus) {
+ordered_json describe(const Corpus& corpus) {
   return {{"name", corpus.name},
           {"path", corpus.path},
           {"kind", corpus.kind},
@@ -60,7 +60,7 @@ json describe(const Corpus& corpus) {
           {"bytes", corpus.bytes()}};
 }
 
-bool agree(const json& a, const json& b, std::span<const char* const> keys) {
+bool agree(const ordered_json& a, const ordered_json& b, std::span<const char* const> keys) {
   return std::all_of(keys.begin(), keys.end(),
                      [&](const char* key) { return a.contains(key) && b.contains(key) && a[key] == b[key]; });
 }
@@ -69,11 +69,11 @@ constexpr const char* kCorpusKeys[] = {"name", "digest"};
 constexpr const char* kRunKeys[] = {"started", "command"};
 constexpr const char* kModelKeys[] = {"label", "digest", "tokenizer_digest", "mode", "device"};
 
-bool same_model(const json& a, const json& b) { return agree(a, b, kModelKeys); }
+bool same_model(const ordered_json& a, const ordered_json& b) { return agree(a, b, kModelKeys); }
 
 // Puts `entry` in the place of the one in `list` that agrees in all of `keys`, or at the end.
-void put(json& list, json entry, std::span<const char* const> keys) {
-  for (json& old : list) {
+void put(ordered_json& list, ordered_json entry, std::span<const char* const> keys) {
+  for (ordered_json& old : list) {
     if (!old.is_object() || !agree(old, entry, keys)) continue;
     // What an earlier sitting saw stays true: its windows, and the most memory it took.
     if (entry.contains("windows") && old.contains("windows") && old["windows"].is_object()) {
@@ -94,13 +94,13 @@ void put(json& list, json entry, std::span<const char* const> keys) {
 }  // namespace
 
 std::string run_info_json(const RunInfo& run, const std::string& previous) {
-  json old = json::parse(previous, nullptr, false);
-  if (!old.is_object()) old = json::object();
+  ordered_json old = ordered_json::parse(previous, nullptr, false);
+  if (!old.is_object()) old = ordered_json::object();
   const auto list = [&](const char* name) {
-    return old.contains(name) && old[name].is_array() ? old[name] : json::array();
+    return old.contains(name) && old[name].is_array() ? old[name] : ordered_json::array();
   };
   const Machine machine = this_machine();
-  json result;
+  ordered_json result;
   result["deciban"] = {{"version", DECIBAN_VERSION}, {"commit", DECIBAN_COMMIT}};
   result["models"] = list("models");
   for (const ModelEntry& model : run.models) {
@@ -108,7 +108,7 @@ std::string run_info_json(const RunInfo& run, const std::string& previous) {
   }
   result["corpora"] = list("corpora");
   for (const Corpus* corpus : run.corpora) put(result["corpora"], describe(*corpus), kCorpusKeys);
-  result["tasks"] = old.contains("tasks") && old["tasks"].is_object() ? old["tasks"] : json::object();
+  result["tasks"] = old.contains("tasks") && old["tasks"].is_object() ? old["tasks"] : ordered_json::object();
   for (const auto& [name, measures] : run.tasks) {
     result["tasks"][name] = {{"version", run.task_versions.at(name)}, {"measures", measures}};
   }
@@ -130,13 +130,13 @@ std::string run_info_json(const RunInfo& run, const std::string& previous) {
          {"memory_bytes", machine.memory},
          {"system", machine.system}}}},
       kRunKeys);
-  return result.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return result.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::uint64_t recorded_peak_memory(const std::string& run_json, const ModelEntry& model) {
-  const json run = json::parse(run_json, nullptr, false);
+  const ordered_json run = ordered_json::parse(run_json, nullptr, false);
   if (!run.is_object() || !run.contains("models") || !run["models"].is_array()) return model.peak_memory;
-  for (const json& entry : run["models"]) {
+  for (const ordered_json& entry : run["models"]) {
     if (entry.is_object() && same_model(entry, describe(model))) {
       return std::max(model.peak_memory, entry.value("peak_memory_bytes", std::uint64_t{0}));
     }

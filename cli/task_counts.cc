@@ -10,13 +10,13 @@
 namespace deciban {
 namespace {
 
-struct Counts {
+struct RequestCounts {
   std::size_t documents = 0, bad = 0, requests = 0, tokens = 0, read = 0, longest = 0;
 };
 
 // As the packer does: of what a sequence shares with the one before all but the last token is saved, and
 // nothing that is scored.
-void add(Counts& counts, const Window& window, const std::vector<Token>& last) {
+void add(RequestCounts& counts, const Window& window, const std::vector<Token>& last) {
   const std::size_t tokens = window.tokens.size() - 1;
   const std::size_t fork = std::min(shared_tokens(last, window.tokens), window.first);
   counts.tokens += tokens;
@@ -39,7 +39,7 @@ void count_requests(const LanguageModel& model, const std::string& label,
     return Cell{fmt::format("{}", value), fmt::format("{}", value)};
   };
   for (const Assignment& assignment : assignments) {
-    Counts counts;
+    RequestCounts counts;
     for (const Corpus* corpus : assignment.corpora) assignment.task->prepare(*corpus, options.seed);
     std::vector<Token> last;
     for (const Selected& place : select(assignment.corpora, options.limit, options.shard)) {

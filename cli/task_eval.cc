@@ -31,7 +31,8 @@ namespace {
 // Tokens that a request may have in mode lm-eval where a model has no limit: what the harness takes then.
 constexpr std::size_t kUsualLength = 2048;
 
-constexpr std::string_view kLeastImportant[] = {"documents", "model", "window", "interval", "standard_error"};
+constexpr std::string_view kLeastImportantOfTasks[] = {"documents", "model", "window", "interval",
+                                                       "standard_error"};
 
 double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -254,9 +255,9 @@ class TaskEvaluation {
                                        ? fmt::format(", shard {} of them", run_options_.shard.name())
                                        : ""));
     if (exports_results())
-      console_.print_table(std::move(table), kLeastImportant);
+      console_.print_table(std::move(table), kLeastImportantOfTasks);
     else
-      console_.show(std::move(table), kLeastImportant);
+      console_.show(std::move(table), kLeastImportantOfTasks);
   }
 
   struct Scored {

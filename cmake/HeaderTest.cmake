@@ -1,8 +1,9 @@
 # deciban_header_test(<target> [EXCLUDE <regex>...] [LIBRARIES <target>...] FOLDERS <folder>...)
 #
-# Compiles every header of the folders alone, twice in a row: a header that forgets an include, or its guard, fails
-# the build.  EXCLUDE names headers that are not made to stand alone (regular expressions on the path from the root).
-# LIBRARIES gives the include folders of third-party headers; nothing is linked.
+# Compiles every header of the folders that has no .cc of its own, alone: a header that forgets an include fails the
+# build.  The others are compiled alone where X.cc includes X.h first, which tests/structure checks.  EXCLUDE names
+# headers that are not made to stand alone (regular expressions on the path from the root).  LIBRARIES gives the
+# include folders of third-party headers; nothing is linked.
 function(deciban_header_test target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "EXCLUDE;LIBRARIES;FOLDERS")
   set(sources)
@@ -12,8 +13,12 @@ function(deciban_header_test target)
       list(FILTER headers EXCLUDE REGEX ${pattern})
     endforeach()
     foreach(header ${headers})
+      string(REGEX REPLACE "h$" "cc" twin ${header})
+      if(EXISTS ${CMAKE_SOURCE_DIR}/${twin})
+        continue()
+      endif()
       set(source ${CMAKE_CURRENT_BINARY_DIR}/${target}/${header}.cc)
-      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n#include \"${header}\"  // the guard holds\n")
+      file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n")
       list(APPEND sources ${source})
     endforeach()
   endforeach()

@@ -16,7 +16,7 @@ namespace {
 struct Closer {
   void operator()(archive* reader) const { archive_read_free(reader); }
 };
-using Reader = std::unique_ptr<archive, Closer>;
+using ArchiveReader = std::unique_ptr<archive, Closer>;
 
 std::string error_of(archive* reader) {
   const char* const text = archive_error_string(reader);
@@ -162,7 +162,7 @@ class BoundedReading {
   const ArchiveLimits limits_;
   const std::size_t packed_;
   const bool gzipped_;
-  Reader reader_;
+  ArchiveReader reader_;
   std::unordered_map<std::string, std::size_t> place_of_;  // path → index in members
   std::size_t unpacked_ = 0, kept_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "datasets/licence.h"
 #include "datasets/minhash.h"
 #include "datasets/oai.h"
+#include "datasets/paper_text.h"
 #include "datasets/sample.h"
 #include "datasets/sha256.h"
 
@@ -20,18 +21,13 @@ using nlohmann::json;
 
 constexpr std::size_t kFailuresInARow = 3;
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 // What a row says besides what its text says; `metadata` is of the listing or of a manifest.
 json row_of(const json& metadata, const PaperText& text) {
   json row = metadata;
   json sections = json::array();
   for (const PaperSection& section : text.paper.sections) {
     sections.push_back(
-        {{"level", section.level}, {"title", section.title}, {"characters", characters(section.text)}});
+        {{"level", section.level}, {"title", section.title}, {"characters", count_characters(section.text)}});
   }
   const bool own_abstract = !text.paper.abstract.empty();
   if (own_abstract) row["abstract"] = text.paper.abstract;
@@ -252,7 +248,7 @@ Gathered fetch_arxiv(FetchContext& context, const ArxivQuery& query, const Arxiv
       } else {
         json& row = outcome["row"];
         const std::string& text = row["text"].get_ref<const std::string&>();
-        const std::size_t length = characters(text);
+        const std::size_t length = count_characters(text);
         if (length < query.min_characters) {
           drop("too short", fmt::format("{} characters", length));
         } else if (const auto like = duplicates.find_or_accept(text)) {

@@ -82,7 +82,7 @@ std::string take_text(json& row, std::string& error) {
 }
 
 // An ISO date as it stands, the date of an e-mail style "Thu, 22 Dec 2022 16:11:33 GMT", or nothing.
-std::string iso_date(std::string_view word) {
+std::string checked_date(std::string_view word) {
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   if (word.size() >= 7 && std::all_of(word.begin(), word.begin() + 4, digit) && word[4] == '-' &&
       digit(word[5]) && digit(word[6])) {
@@ -129,7 +129,7 @@ Document row_document(json row) {
   for (const char* name : {"published", "date", "created"}) {
     const auto found = row.find(name);
     if (found == row.end() || !found->is_string()) continue;
-    document.published = iso_date(found->get_ref<const std::string&>());
+    document.published = checked_date(found->get_ref<const std::string&>());
     if (document.published.empty()) continue;
     row.erase(found);
     break;

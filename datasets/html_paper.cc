@@ -16,12 +16,6 @@ namespace {
 
 constexpr std::size_t kLeastSections = 2;
 
-Paper unusable(std::string reason) {
-  Paper paper;
-  paper.reason = std::move(reason);
-  return paper;
-}
-
 // Pages that say that there is no paper, by their words.
 std::optional<std::string> stub_reason(std::string_view html) {
   struct Stub {
@@ -93,7 +87,7 @@ constexpr std::string_view kLeftOut[] = {"ltx_bibliography",
                                          "ltx_date",
                                          "ltx_inline-logical-block-marker"};
 
-std::optional<int> section_level(std::string_view classes) {
+std::optional<int> heading_level(std::string_view classes) {
   struct Level {
     std::string_view name;
     int level;
@@ -128,7 +122,7 @@ Treatment treatment(const GumboNode& node) {
       has_word(classes, "ltx_markedasmath"))
     return Treatment::math;
   if (has_word(classes, "ltx_title_document")) return Treatment::title;
-  if (section_level(classes)) return Treatment::heading;
+  if (heading_level(classes)) return Treatment::heading;
   if (has_word(classes, "ltx_title_theorem") || has_word(classes, "ltx_title_proof"))
     return Treatment::run_in;
   if (has_word(classes, "ltx_abstract")) return Treatment::abstract;
@@ -207,7 +201,7 @@ class HtmlWalk {
     }
     while (!open_.empty()) leave();
     if (builder_.sections() < kLeastSections)
-      return unusable(fmt::format("only {} sections: not a whole paper", builder_.sections()));
+      return unusable_paper(fmt::format("only {} sections: not a whole paper", builder_.sections()));
     return builder_.finish();
   }
 
@@ -280,7 +274,7 @@ class HtmlWalk {
       case Treatment::inside:
         return true;
     }
-    open_.push_back({&node, how, section_level(classes_of(node)).value_or(0)});
+    open_.push_back({&node, how, heading_level(classes_of(node)).value_or(0)});
     return true;
   }
 
@@ -358,17 +352,17 @@ const GumboNode* find_document(const GumboNode* root) {
 }  // namespace
 
 Paper paper_from_html(std::string_view html, const PaperOptions& options) {
-  if (html.empty()) return unusable("the page is empty");
-  if (const auto reason = stub_reason(html)) return unusable(*reason);
+  if (html.empty()) return unusable_paper("the page is empty");
+  if (const auto reason = stub_reason(html)) return unusable_paper(*reason);
   try {
     const HtmlTree tree(html);
     const GumboNode* const document = find_document(tree.root());
-    if (!document) return unusable("not a paper as LaTeXML writes it (no ltx_document)");
+    if (!document) return unusable_paper("not a paper as LaTeXML writes it (no ltx_document)");
     return HtmlWalk(*document, options).walk();
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    return unusable(error.what());
+    return unusable_paper(error.what());
   }
 }
 

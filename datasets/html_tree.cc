@@ -12,7 +12,7 @@
 namespace deciban {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kBlock = std::size_t{1} << 20;
 constexpr std::size_t kAlignment = alignof(std::max_align_t);
@@ -72,7 +72,7 @@ struct HtmlTree::Memory {
   void* take(std::size_t size) {
     // Time is looked at now and then: gumbo allocates with every token.
     if ((++calls & 0xFFF) == 0 &&
-        std::chrono::duration<double>(Clock::now() - begun).count() > limits.seconds) {
+        std::chrono::duration<double>(SteadyClock::now() - begun).count() > limits.seconds) {
       std::longjmp(escape, kTooSlow);
     }
     size = (size + kAlignment - 1) / kAlignment * kAlignment;
@@ -98,7 +98,7 @@ struct HtmlTree::Memory {
 
   static constexpr int kTooLarge = 1, kTooSlow = 2;
   const HtmlLimits limits;
-  const Clock::time_point begun = Clock::now();
+  const SteadyClock::time_point begun = SteadyClock::now();
   std::jmp_buf escape;
   std::vector<char*> blocks;
   char* next = nullptr;

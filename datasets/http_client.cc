@@ -12,7 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-struct Transfer {
+struct Exchange {
   HttpResponse response;
   std::uint64_t limit;
   bool too_large = false;
@@ -23,8 +23,8 @@ struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-std::size_t receive(char* data, std::size_t, std::size_t size, void* user) {
-  auto& transfer = *static_cast<Transfer*>(user);
+std::size_t receive_body(char* data, std::size_t, std::size_t size, void* user) {
+  auto& transfer = *static_cast<Exchange*>(user);
   transfer.too_large = transfer.response.body.size() + size > transfer.limit;
   if (transfer.too_large) return 0;
   transfer.response.body.append(data, size);
@@ -40,7 +40,7 @@ std::string lower(std::string_view text) {
 }
 
 std::size_t receive_header(char* data, std::size_t, std::size_t size, void* user) {
-  auto& headers = static_cast<Transfer*>(user)->response.headers;
+  auto& headers = static_cast<Exchange*>(user)->response.headers;
   const std::string_view line(data, size);
   if (line.starts_with("HTTP/")) headers.clear();  // "100 Continue" may come before the answer
   const std::size_t colon = line.find(':');
@@ -54,7 +54,7 @@ std::size_t receive_header(char* data, std::size_t, std::size_t size, void* user
 }
 
 int watch(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  const StopCheck& stop = *static_cast<Transfer*>(user)->stop;
+  const StopCheck& stop = *static_cast<Exchange*>(user)->stop;
   return stop && stop() ? 1 : 0;
 }
 
@@ -78,7 +78,7 @@ HttpClient::~HttpClient() = default;
 HttpResponse HttpClient::send(const HttpRequest& request) {
   CURL* curl = state_->curl.get();
   const HttpClientOptions& options = state_->options;
-  Transfer transfer{{}, request.max_bytes, false, &state_->stop};
+  Exchange transfer{{}, request.max_bytes, false, &state_->stop};
   char message[CURL_ERROR_SIZE] = "";
   curl_easy_reset(curl);  // keeps the connection
   set_curl(curl, CURLOPT_URL, request.url.c_str());
@@ -91,7 +91,7 @@ HttpResponse HttpClient::send(const HttpRequest& request) {
   set_curl(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
   set_curl(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(options.total_timeout.count()));
   set_curl(curl, CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(request.max_bytes));
-  set_curl(curl, CURLOPT_WRITEFUNCTION, &receive);
+  set_curl(curl, CURLOPT_WRITEFUNCTION, &receive_body);
   set_curl(curl, CURLOPT_WRITEDATA, &transfer);
   set_curl(curl, CURLOPT_HEADERFUNCTION, &receive_header);
   set_curl(curl, CURLOPT_HEADERDATA, &transfer);

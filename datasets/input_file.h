@@ -11,6 +11,8 @@
 
 namespace deciban {
 
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
 class InputFile {
  public:
   // Opens a regular file or a pipe.  Throws std::runtime_error naming the path and the reason.

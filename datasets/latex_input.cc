@@ -10,7 +10,7 @@
 namespace deciban {
 namespace {
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string result(text);
   std::transform(result.begin(), result.end(), result.begin(),
                  [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
@@ -22,7 +22,7 @@ std::string_view name_of(std::string_view path) { return path.substr(path.rfind(
 std::string ending_of(std::string_view path) {
   const std::string_view name = name_of(path);
   const std::size_t dot = name.rfind('.');
-  return dot == std::string_view::npos ? "" : lower(name.substr(dot + 1));
+  return dot == std::string_view::npos ? "" : lower_case(name.substr(dot + 1));
 }
 
 bool is_readme(std::string_view path) { return name_of(path).starts_with("00README"); }
@@ -53,7 +53,7 @@ bool is_document(std::string_view text) {
 
 // How much a complete document looks like the paper itself and not like a figure, a letter or a template.
 int likeness(const LatexSource::File& file) {
-  const std::string name = lower(name_of(file.path));
+  const std::string name = lower_case(name_of(file.path));
   int score = 0;
   for (const std::string_view usual :
        {"main.tex", "ms.tex", "paper.tex", "article.tex", "root.tex", "manuscript.tex"})
@@ -106,14 +106,14 @@ LatexSource::LatexSource(ArchiveContents contents) {
     if (member.bytes.find('\0') != std::string::npos) continue;
     const std::string path = member.path.empty() ? "main.tex" : std::move(member.path);
     by_path_.emplace(path, files_.size());
-    by_lower_path_.emplace(lower(path), files_.size());
+    by_lower_path_.emplace(lower_case(path), files_.size());
     files_.push_back({path, as_utf8(member.bytes)});
   }
 }
 
 std::optional<std::size_t> LatexSource::at(const std::string& path) const {
   if (const auto found = by_path_.find(path); found != by_path_.end()) return found->second;
-  if (const auto found = by_lower_path_.find(lower(path)); found != by_lower_path_.end())
+  if (const auto found = by_lower_path_.find(lower_case(path)); found != by_lower_path_.end())
     return found->second;
   return std::nullopt;
 }

@@ -2,12 +2,11 @@
 
 #include "datasets/latex_commands.h"
 #include "datasets/latex_definitions.h"
+#include "datasets/latex_tokens.h"
 #include "datasets/paper_text.h"
 
 namespace deciban {
 namespace {
-
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // Commands that say nothing about the formula, without and with an argument.
 bool is_layout(std::string_view name) {
@@ -85,7 +84,7 @@ class MathReader {
 
   void append(std::string_view text) {
     if (text.empty()) return;
-    if (after_name_ == out_.size() && after_name_ > 0 && is_letter(text[0])) out_ += ' ';
+    if (after_name_ == out_.size() && after_name_ > 0 && is_tex_letter(text[0])) out_ += ' ';
     out_ += text;
   }
 
@@ -118,7 +117,7 @@ class MathReader {
       return;
     }
     append("\\" + std::string(name));
-    if (is_letter(name[0])) after_name_ = out_.size();
+    if (is_tex_letter(name[0])) after_name_ = out_.size();
   }
 
   LatexStream& stream_;

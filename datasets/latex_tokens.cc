@@ -7,9 +7,6 @@
 namespace deciban {
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'; }
-
 // Characters that end a run of text.
 constexpr std::array<bool, 256> special_characters() {
   std::array<bool, 256> special{};
@@ -41,7 +38,7 @@ bool LatexLexer::next(Token& token) {
     skip_comment();
     // A blank line behind a comment's line ends the paragraph all the same.
     if (at_byte_ < file_.size() && (file_[at_byte_] == '\n' || file_[at_byte_] == '\r')) {
-      while (at_byte_ < file_.size() && is_space(file_[at_byte_])) ++at_byte_;
+      while (at_byte_ < file_.size() && is_tex_space(file_[at_byte_])) ++at_byte_;
       token = {TokenKind::paragraph, {}};
       return true;
     }
@@ -77,10 +74,10 @@ bool LatexLexer::next(Token& token) {
     case '\\':
       break;
     default: {
-      if (is_space(c)) {
+      if (is_tex_space(c)) {
         --at_byte_;
         std::size_t lines = 0;
-        for (; at_byte_ < file_.size() && is_space(file_[at_byte_]); ++at_byte_) {
+        for (; at_byte_ < file_.size() && is_tex_space(file_[at_byte_]); ++at_byte_) {
           // "\r\n" is one line's end, and so is a "\r" alone.
           const bool both = file_[at_byte_] == '\r' && file_.substr(at_byte_ + 1).starts_with('\n');
           if ((file_[at_byte_] == '\n' || file_[at_byte_] == '\r') && !both) ++lines;
@@ -91,7 +88,7 @@ bool LatexLexer::next(Token& token) {
       return take(TokenKind::text);
     }
   }
-  const auto in_name = [&](char letter) { return is_letter(letter) || (at_ && letter == '@'); };
+  const auto in_name = [&](char letter) { return is_tex_letter(letter) || (at_ && letter == '@'); };
   if (at_byte_ >= file_.size()) {
     token = {TokenKind::space, {}};
     return true;
@@ -105,7 +102,7 @@ bool LatexLexer::next(Token& token) {
   token = {TokenKind::command, file_.substr(from + 1, at_byte_ - from - 1)};
   // Spaces after a command of letters are part of it, but a blank line is not.
   std::size_t lines = 0, end = at_byte_;
-  for (; end < file_.size() && is_space(file_[end]); ++end) {
+  for (; end < file_.size() && is_tex_space(file_[end]); ++end) {
     const bool both = file_[end] == '\r' && file_.substr(end + 1).starts_with('\n');
     if ((file_[end] == '\n' || file_[end] == '\r') && !both) ++lines;
   }
@@ -123,7 +120,7 @@ std::string_view LatexLexer::raw_until(std::string_view end) {
 
 std::string_view LatexLexer::raw_group() {
   std::size_t at = at_byte_;
-  while (at < file_.size() && is_space(file_[at])) ++at;
+  while (at < file_.size() && is_tex_space(file_[at])) ++at;
   if (at >= file_.size() || file_[at] != '{') return {};
   const std::size_t from = ++at;
   // An address is never longer: an unbalanced brace must not swallow the paper.
@@ -145,7 +142,7 @@ std::string_view LatexLexer::raw_group() {
 std::string_view LatexLexer::raw_delimited() {
   std::size_t at = at_byte_;
   if (at < file_.size() && file_[at] == '*') ++at;
-  if (at >= file_.size() || is_space(file_[at])) return {};
+  if (at >= file_.size() || is_tex_space(file_[at])) return {};
   const char delimiter = file_[at];
   const std::size_t end = file_.find_first_of(std::string{delimiter, '\n'}, at + 1);
   if (end == std::string_view::npos || file_[end] == '\n') return {};

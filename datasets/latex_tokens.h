@@ -48,6 +48,12 @@ class LatexLexer {
   bool at_ = false;
 };
 
+// Of TeX's category codes in plain files.
+constexpr bool is_tex_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+constexpr bool is_tex_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
 // Bytes of the UTF-8 character that `text` begins with (1 for a stray byte); 0 for an empty text.
 std::size_t first_character(std::string_view text);
 

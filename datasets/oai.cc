@@ -11,7 +11,7 @@ namespace deciban {
 namespace {
 
 constexpr std::string_view kOai = "http://www.openarchives.org/OAI/2.0/";
-constexpr std::string_view kArxiv = "http://arxiv.org/OAI/arXiv/";
+constexpr std::string_view kArxivFormat = "http://arxiv.org/OAI/arXiv/";
 constexpr std::string_view kPrefix = "oai:arXiv.org:";
 
 OaiRecord record_of(const pugi::xml_node& node) {
@@ -23,13 +23,13 @@ OaiRecord record_of(const pugi::xml_node& node) {
   record.id = identifier.substr(kPrefix.size());
   record.deleted = std::string_view(header.attribute("status").value()) == "deleted";
   if (record.deleted) return record;
-  const pugi::xml_node paper = child_of(child_of(node, kOai, "metadata"), kArxiv, "arXiv");
+  const pugi::xml_node paper = child_of(child_of(node, kOai, "metadata"), kArxivFormat, "arXiv");
   if (!paper)
     throw std::runtime_error(fmt::format("the record of {} has no metadata in the format arXiv", record.id));
-  record.created = normal_text(child_of(paper, kArxiv, "created"));
-  record.comments = normal_text(child_of(paper, kArxiv, "comments"));
-  record.licence = normal_text(child_of(paper, kArxiv, "license"));
-  std::istringstream words(normal_text(child_of(paper, kArxiv, "categories")));
+  record.created = normal_text(child_of(paper, kArxivFormat, "created"));
+  record.comments = normal_text(child_of(paper, kArxivFormat, "comments"));
+  record.licence = normal_text(child_of(paper, kArxivFormat, "license"));
+  std::istringstream words(normal_text(child_of(paper, kArxivFormat, "categories")));
   for (std::string word; words >> word;) record.categories.push_back(word);
   return record;
 }

@@ -10,12 +10,6 @@
 namespace deciban {
 namespace {
 
-Paper unusable(std::string reason) {
-  Paper paper;
-  paper.reason = std::move(reason);
-  return paper;
-}
-
 bool is_placeholder(std::string_view text) {
   const std::size_t from = text.find_first_not_of(" \t\r\n");
   return from != std::string_view::npos && text.substr(from).starts_with("%auto-ignore");
@@ -23,28 +17,34 @@ bool is_placeholder(std::string_view text) {
 
 }  // namespace
 
+Paper unusable_paper(std::string reason) {
+  Paper paper;
+  paper.reason = std::move(reason);
+  return paper;
+}
+
 Paper paper_from_source(std::string_view eprint, const PaperOptions& options) {
-  if (eprint.empty()) return unusable("the source is empty");
-  if (eprint.starts_with("%PDF")) return unusable("PDF only: there is no source");
+  if (eprint.empty()) return unusable_paper("the source is empty");
+  if (eprint.starts_with("%PDF")) return unusable_paper("PDF only: there is no source");
   try {
     ArchiveContents contents = read_archive(eprint, LatexSource::is_wanted);
     const std::size_t links = contents.links, others = contents.others;
     const LatexSource source(std::move(contents));
     for (const LatexSource::File& file : source.files()) {
       if (is_placeholder(file.text) && source.files().size() == 1)
-        return unusable("withdrawn: the source is a placeholder (%auto-ignore)");
+        return unusable_paper("withdrawn: the source is a placeholder (%auto-ignore)");
     }
     const auto main = source.main();
     if (!main) {
-      return unusable("no TeX file in the source (" + std::to_string(others) + " other files, " +
-                      std::to_string(links) + " links)");
+      return unusable_paper("no TeX file in the source (" + std::to_string(others) + " other files, " +
+                            std::to_string(links) + " links)");
     }
-    if (source.files()[*main].text.starts_with("%PDF")) return unusable("PDF only: there is no source");
+    if (source.files()[*main].text.starts_with("%PDF")) return unusable_paper("PDF only: there is no source");
     return paper_from_latex(source, *main, options);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    return unusable(error.what());
+    return unusable_paper(error.what());
   }
 }
 

@@ -32,6 +32,9 @@ struct Paper {
   std::string text() const;
 };
 
+// A paper with nothing but the reason why it has no text.
+Paper unusable_paper(std::string reason);
+
 // One page of arxiv.org/html.  Never throws for what the page contains: a page that is not a paper (stub,
 // fatal-error banner, "no HTML") comes back with `reason`.
 Paper paper_from_html(std::string_view html, const PaperOptions& options = {});

@@ -51,4 +51,7 @@ std::string nfc(std::string_view text);
 // The text as one line: paragraphs joined by spaces.
 std::string one_line(std::string_view text);
 
+// Code points of UTF-8.
+std::size_t count_characters(std::string_view text);
+
 }  // namespace deciban

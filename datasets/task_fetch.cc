@@ -13,7 +13,7 @@ namespace deciban {
 using nlohmann::json;
 
 namespace {
-constexpr std::size_t kPage = 100;  // the server gives no more at once
+constexpr std::size_t kRowsAPage = 100;  // the server gives no more at once
 }
 
 std::filesystem::path split_source_path(const std::filesystem::path& target) {
@@ -37,9 +37,9 @@ FetchedSplit fetch_task_split(FetchContext& context, const TaskSplit& split, con
   result.licence = card.at("licence");
   std::string text;
   std::uint64_t total = 1;
-  for (std::uint64_t offset = 0; offset < total; offset += kPage) {
+  for (std::uint64_t offset = 0; offset < total; offset += kRowsAPage) {
     const json& page = context.ledger.once(fmt::format("rows {}", offset), [&]() -> json {
-      HubPage read = hub.page({split.config, split.split}, offset, kPage);
+      HubPage read = hub.page({split.config, split.split}, offset, kRowsAPage);
       return {{"total", read.total}, {"revision", read.revision}, {"rows", std::move(read.texts)}};
     });
     total = page.at("total");
@@ -54,11 +54,11 @@ FetchedSplit fetch_task_split(FetchContext& context, const TaskSplit& split, con
       text += row.get_ref<const std::string&>() + "\n";
       ++result.rows;
     }
-    const std::uint64_t left = total - std::min<std::uint64_t>(total, offset + kPage);
+    const std::uint64_t left = total - std::min<std::uint64_t>(total, offset + kRowsAPage);
     context.observer.progress(
         {fmt::format("{} {}/{}", split.dataset, split.config, split.split),
          static_cast<std::size_t>(result.rows), static_cast<std::size_t>(total),
-         static_cast<double>((left + kPage - 1) / kPage) * context.client.pace().count()});
+         static_cast<double>((left + kRowsAPage - 1) / kRowsAPage) * context.client.pace().count()});
   }
   if (result.rows == 0)
     throw std::runtime_error(fmt::format("{} {}/{} has no rows", split.dataset, split.config, split.split));

@@ -14,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
 // [{"text", "label"}, …] → {"text": […], "label": […]}, as the hub has it.
 void turn_choices(TaskRow& row) {
   const auto choices = row.find("choices");

@@ -9,6 +9,7 @@
 #include "datasets/curl_parts.h"
 #include "datasets/licence.h"
 #include "datasets/minhash.h"
+#include "datasets/paper_text.h"
 #include "datasets/sample.h"
 #include "datasets/sha256.h"
 
@@ -18,11 +19,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kCommon = "action=query&format=json&formatversion=2&maxlag=5";
-
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
 
 std::string api_of(const std::string& pattern, const std::string& language) {
   std::string url = pattern;
@@ -213,7 +209,7 @@ Gathered fetch_wikipedia(FetchContext& context, const WikipediaQuery& query, con
       continue;
     }
     const std::string& text = outcome["row"]["text"].get_ref<const std::string&>();
-    if (const std::size_t length = characters(text); length < query.min_characters) {
+    if (const std::size_t length = count_characters(text); length < query.min_characters) {
       result.dropped.push_back({id, "too short", fmt::format("{} characters", length)});
     } else if (const auto like = duplicates.find_or_accept(text)) {
       result.dropped.push_back({id, "near-duplicate", "of " + result.rows[*like]["id"].get<std::string>()});

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kPercentPerBit = 12.5;  // compression rate: compressed bytes in per cent of raw bytes
-constexpr const char* kDash = "–";
+constexpr const char* kEmptyCell = "–";
 
 double ratio(double numerator, double denominator) {
   return denominator > 0 ? numerator / denominator : kNone;
@@ -24,7 +24,7 @@ double ratio(double numerator, double denominator) {
 Cell text_cell(const std::string& text) { return {text, ""}; }
 
 Cell number_cell(double value, int digits) {
-  if (!std::isfinite(value)) return {kDash, "null"};
+  if (!std::isfinite(value)) return {kEmptyCell, "null"};
   return {fmt::format("{:.{}f}", value, digits), fmt::format("{}", value)};
 }
 
@@ -36,7 +36,7 @@ std::string grouped(std::uint64_t value) {
 }
 
 Cell count_cell(std::uint64_t value, bool applies = true) {
-  if (!applies) return {kDash, "null"};
+  if (!applies) return {kEmptyCell, "null"};
   return {grouped(value), std::to_string(value)};
 }
 
@@ -170,11 +170,11 @@ std::vector<Cell> row(const TableModel& model, const std::string& corpus, const 
   cells[kFailed] = count_cell(figures.failed);
   cells[kParameters] = model.parameters > 0 ? Cell{short_count(static_cast<double>(model.parameters)),
                                                    std::to_string(model.parameters)}
-                                            : Cell{kDash, "null"};
-  cells[kMode] = text_cell(model.format.empty() ? kDash : model.format);
-  cells[kDevice] = text_cell(model.device.empty() ? kDash : model.device);
+                                            : Cell{kEmptyCell, "null"};
+  cells[kMode] = text_cell(model.format.empty() ? kEmptyCell : model.format);
+  cells[kDevice] = text_cell(model.device.empty() ? kEmptyCell : model.device);
   cells[kBits] = number_cell(figures.bits_per_byte.value, 4);
-  cells[kInterval] = text_cell(kDash);
+  cells[kInterval] = text_cell(kEmptyCell);
   cells[kLow] = cells[kHigh] = number_cell(kNone, 0);
   if (const auto& interval = figures.bits_per_byte.interval) {
     cells[kInterval] = text_cell(fmt::format("{:.4f} … {:.4f}", interval->low, interval->high));
@@ -190,18 +190,19 @@ std::vector<Cell> row(const TableModel& model, const std::string& corpus, const 
   cells[kUnscored] = count_cell(figures.unscored_bytes, scored);
   cells[kLossy] = count_cell(figures.lossy_bytes);
   const auto speed = [](double value) {
-    return std::isfinite(value) ? Cell{short_count(value), fmt::format("{}", value)} : Cell{kDash, "null"};
+    return std::isfinite(value) ? Cell{short_count(value), fmt::format("{}", value)}
+                                : Cell{kEmptyCell, "null"};
   };
   cells[kByteSpeed] = speed(figures.bytes_per_second);
   cells[kTokenSpeed] = speed(scored ? figures.tokens_per_second : kNone);
   cells[kPeak] = model.peak_memory > 0 ? Cell{short_bytes(static_cast<double>(model.peak_memory)),
                                               std::to_string(model.peak_memory)}
-                                       : Cell{kDash, "null"};
+                                       : Cell{kEmptyCell, "null"};
   cells[kState] =
       model.state_bytes > 0
           ? Cell{short_bytes(static_cast<double>(model.state_bytes)) + (model.state_grows ? "/token" : ""),
                  std::to_string(model.state_bytes)}
-          : Cell{kDash, "null"};
+          : Cell{kEmptyCell, "null"};
   return cells;
 }
 

@@ -13,7 +13,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kPiece = 1 << 16;  // bytes of output at a time
+constexpr std::size_t kOutputPiece = 1 << 16;  // bytes of output at a time
 
 std::uint64_t size_of(std::span<const std::string_view> parts) {
   std::uint64_t total = 0;
@@ -40,7 +40,7 @@ CompressedSize brotli_size(std::span<const std::string_view> parts) {
   }
   if (!set) throw std::runtime_error("brotli: this library does not take the program's parameters");
   std::uint64_t bytes = 0;
-  std::array<std::uint8_t, kPiece> piece;
+  std::array<std::uint8_t, kOutputPiece> piece;
   const auto run = [&](std::string_view part, BrotliEncoderOperation operation) {
     std::size_t left = part.size();
     const auto* next = reinterpret_cast<const std::uint8_t*>(part.data());
@@ -71,7 +71,7 @@ CompressedSize bzip2_size(std::span<const std::string_view> parts) {
   }
   const std::unique_ptr<bz_stream, int (*)(bz_stream*)> ended(&stream, BZ2_bzCompressEnd);
   std::uint64_t bytes = 0;
-  std::array<char, kPiece> piece;
+  std::array<char, kOutputPiece> piece;
   const auto step = [&](int action) {
     stream.next_out = piece.data();
     stream.avail_out = piece.size();

@@ -15,7 +15,7 @@ namespace deciban {
 namespace {
 
 // A log-softmax in f32 may come out a little above zero for a certain token; more is an error of the model.
-constexpr float kPositiveSlack = 1e-3f;
+constexpr float kRoundingSlack = 1e-3f;
 // A shared beginning of only the start token is not worth a model's attention.
 constexpr std::size_t kShortestShared = 2;
 
@@ -122,7 +122,7 @@ void DocumentRun::accept(std::size_t i, std::span<const TokenScore> scores) {
   CompensatedSum logprob;
   for (std::size_t k = 0; k < scores.size(); ++k) {
     const float value = scores[k].logprob;
-    if (!(value <= kPositiveSlack) || std::isinf(value)) {
+    if (!(value <= kRoundingSlack) || std::isinf(value)) {
       throw std::runtime_error(fmt::format(
           "the model gave the log-probability {} for token {} of sequence {}: {}", value, window.first + k, i,
           std::isnan(value) ? "not a number"

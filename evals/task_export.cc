@@ -16,20 +16,20 @@
 namespace deciban {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 using Kind = TaskRules::Kind;
 
-std::string dumped(const json& value, int indent = -1) {
-  return value.dump(indent, ' ', false, json::error_handler_t::replace);
+std::string dumped(const ordered_json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 // The row as the harness shows it: its own keys in their order, and what its transform adds.
-json shown_row(const TemplateTask& task, const Document& row) {
-  json shown = json::parse(row.text, nullptr, false);
-  if (!shown.is_object()) shown = json(row.fields);
+ordered_json shown_row(const TemplateTask& task, const Document& row) {
+  ordered_json shown = ordered_json::parse(row.text, nullptr, false);
+  if (!shown.is_object()) shown = ordered_json(row.fields);
   nlohmann::json fields = row.fields;
   for (const auto& [name, part] : task.rules().fields) fields[name] = part.value(row.fields);
-  for (const auto& [name, part] : task.spec().exported) shown[name] = json(part.value(fields));
+  for (const auto& [name, part] : task.spec().exported) shown[name] = ordered_json(part.value(fields));
   return shown;
 }
 
@@ -48,12 +48,14 @@ std::string target_of(const TemplateTask& task, const Question& question) {
 }
 
 // NaN and infinities as Python writes them are no JSON; null is what readers take.
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+ordered_json finite_number(double value) {
+  return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
+}
 
-json metric_list(const TaskRules& rules) {
-  json list = json::array();
+ordered_json metric_list(const TaskRules& rules) {
+  ordered_json list = ordered_json::array();
   for (const std::string& metric : rules.metrics) {
-    json entry = {{"metric", metric}};
+    ordered_json entry = {{"metric", metric}};
     if (rules.kind != Kind::text) {
       entry["aggregation"] = metric == "perplexity" ? "perplexity" : "mean";
       entry["higher_is_better"] = higher_is_better(metric);
@@ -63,22 +65,22 @@ json metric_list(const TaskRules& rules) {
   return list;
 }
 
-json config_of(const TemplateTask& task) {
+ordered_json config_of(const TemplateTask& task) {
   const TaskSpec& spec = task.spec();
   const TaskRules& rules = task.rules();
-  json config = {
+  ordered_json config = {
       {"task", spec.name}, {"dataset_path", spec.data.dataset}, {"dataset_name", spec.data.config}};
   config[spec.data.test == "validation" ? "validation_split" : "test_split"] = spec.data.test;
   if (!spec.data.shots.empty()) config["fewshot_split"] = spec.data.shots;
-  json choices = nullptr, context = rules.context.source();
+  ordered_json choices = nullptr, context = rules.context.source();
   if (rules.choice_list) {
     choices = rules.choice_list->source();
   } else if (!rules.choices.empty()) {
-    choices = json::array();
+    choices = ordered_json::array();
     for (const Template& choice : rules.choices) choices.push_back(choice.source());
   }
   if (!rules.contexts.empty()) {
-    context = json::array();
+    context = ordered_json::array();
     for (const Template& one : rules.contexts) context.push_back(one.source());
   }
   config["doc_to_text"] = context;
@@ -103,20 +105,20 @@ json config_of(const TemplateTask& task) {
   return config;
 }
 
-json figures_of(const TaskResult& result) {
-  json entry = {{"name", result.name}, {"alias", result.name}};
+ordered_json figures_of(const TaskResult& result) {
+  ordered_json entry = {{"name", result.name}, {"alias", result.name}};
   entry[result.group ? "sample_count" : "sample_len"] = result.documents;
   for (const TaskFigure& figure : result.figures) {
-    entry[figure.metric + ",none"] = number(figure.value);
-    entry[figure.metric + "_stderr,none"] = figure.error ? number(*figure.error) : json("N/A");
+    entry[figure.metric + ",none"] = finite_number(figure.value);
+    entry[figure.metric + "_stderr,none"] = figure.error ? finite_number(*figure.error) : ordered_json("N/A");
   }
   return entry;
 }
 
-json limit_of(const std::string& word) {
+ordered_json limit_of(const std::string& word) {
   if (word == "all") return nullptr;
   const double value = std::strtod(word.c_str(), nullptr);
-  return word.ends_with('%') ? json(value / 100) : json(static_cast<std::int64_t>(value));
+  return word.ends_with('%') ? ordered_json(value / 100) : ordered_json(static_cast<std::int64_t>(value));
 }
 
 std::string date_name(double when) {
@@ -139,21 +141,22 @@ std::string sample_line(const TemplateTask& task, const Corpus& corpus, std::siz
     throw std::runtime_error(fmt::format("the record of document {} of {} has {} answers to {} requests",
                                          row.id, task.name(), record.queries.size(), queries.size()));
   }
-  const json shown = shown_row(task, row);
+  const ordered_json shown = shown_row(task, row);
   const std::string target = target_of(task, question);
-  json line = {{"doc_id", document}, {"doc", shown}, {"target", target}};
-  json arguments = json::object(), answers = json::array(), filtered = json::array();
+  ordered_json line = {{"doc_id", document}, {"doc", shown}, {"target", target}};
+  ordered_json arguments = ordered_json::object(), answers = ordered_json::array(),
+               filtered = ordered_json::array();
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    json& own = arguments[fmt::format("gen_args_{}", i)];
+    ordered_json& own = arguments[fmt::format("gen_args_{}", i)];
     const std::string logprob = python::repr(record.queries[i].logprob);
     if (queries[i].whole_text) {
       own = {{"arg_0", queries[i].continuation}};
-      answers.push_back(json::array({logprob}));
+      answers.push_back(ordered_json::array({logprob}));
       filtered.push_back(logprob);
     } else {
       own = {{"arg_0", queries[i].context}, {"arg_1", queries[i].continuation}};
-      const json answer = json::array({logprob, record.queries[i].greedy ? "True" : "False"});
-      answers.push_back(json::array({answer}));
+      const ordered_json answer = ordered_json::array({logprob, record.queries[i].greedy ? "True" : "False"});
+      answers.push_back(ordered_json::array({answer}));
       filtered.push_back(answer);
     }
   }
@@ -168,7 +171,7 @@ std::string sample_line(const TemplateTask& task, const Corpus& corpus, std::siz
   for (const std::string& metric : task.rules().metrics) {
     const Measure& measure = record.measures.at(metric);
     if (task.rules().kind == Kind::text)
-      line[metric] = json::array({measure.sum, static_cast<std::uint64_t>(measure.weight)});
+      line[metric] = ordered_json::array({measure.sum, static_cast<std::uint64_t>(measure.weight)});
     else
       line[metric] = measure.sum;
   }
@@ -178,7 +181,7 @@ std::string sample_line(const TemplateTask& task, const Corpus& corpus, std::siz
 std::string samples_hash(const std::vector<std::string>& lines) {
   Sha256 sha;
   for (const std::string& text : lines) {
-    const json line = json::parse(text);
+    const ordered_json line = ordered_json::parse(text);
     for (const char* name : {"doc_hash", "prompt_hash", "target_hash"})
       sha.update(line.at(name).get_ref<const std::string&>());
   }
@@ -188,9 +191,11 @@ std::string samples_hash(const std::vector<std::string>& lines) {
 std::string results_json(const ExportRun& run, std::span<const ExportedTask> tasks,
                          std::span<const TaskResult> results,
                          const std::map<std::string, std::string>& hashes) {
-  json groups = json::object(), subtasks = json::object(), figures = json::object();
-  json configs = json::object(), versions = json::object(), shots = json::object(), better = json::object(),
-       samples = json::object(), task_hashes = json::object();
+  ordered_json groups = ordered_json::object(), subtasks = ordered_json::object(),
+               figures = ordered_json::object();
+  ordered_json configs = ordered_json::object(), versions = ordered_json::object(),
+               shots = ordered_json::object(), better = ordered_json::object(),
+               samples = ordered_json::object(), task_hashes = ordered_json::object();
   for (const TaskResult& result : results) {
     // The harness shows groups among the tasks, too.
     figures[result.name] = figures_of(result);
@@ -199,14 +204,14 @@ std::string results_json(const ExportRun& run, std::span<const ExportedTask> tas
     groups[result.name] = figures_of(result);
     subtasks[result.name] = result.group->groups.empty() ? result.group->tasks : result.group->groups;
     versions[result.name] = 2.0;
-    better[result.name] = json::object();
+    better[result.name] = ordered_json::object();
     for (const TaskFigure& figure : result.figures) better[result.name][figure.metric] = true;
   }
   for (const ExportedTask& exported : tasks) {
     const TemplateTask& task = *exported.task;
     configs[task.name()] = config_of(task);
     versions[task.name()] = std::strtod(task.rules().version.c_str(), nullptr);
-    better[task.name()] = json::object();
+    better[task.name()] = ordered_json::object();
     for (const std::string& metric : task.rules().metrics)
       better[task.name()][metric] = higher_is_better(metric);
     samples[task.name()] = {{"original", exported.corpus->documents.size()},
@@ -215,7 +220,7 @@ std::string results_json(const ExportRun& run, std::span<const ExportedTask> tas
       task_hashes[task.name()] = hash->second;
   }
   const std::string source = run.model.spec.empty() ? run.label : run.model.spec;
-  json all = {{"results", figures}};
+  ordered_json all = {{"results", figures}};
   if (!groups.empty()) all["groups"] = groups;
   all["group_subtasks"] = subtasks;
   all["configs"] = configs;
@@ -230,7 +235,7 @@ std::string results_json(const ExportRun& run, std::span<const ExportedTask> tas
                    {"model_revision", ""},
                    {"model_sha", run.model.digest},
                    {"batch_size", 1},
-                   {"batch_sizes", json::array()},
+                   {"batch_sizes", ordered_json::array()},
                    {"device", run.model.device},
                    {"use_cache", nullptr},
                    {"limit", limit_of(run.limit)},
@@ -248,7 +253,7 @@ std::string results_json(const ExportRun& run, std::span<const ExportedTask> tas
   all["lm_eval_version"] = fmt::format("deciban {}", run.version);
   all["upper_git_hash"] = nullptr;
   if (run.model.start_token) all["eot_token_id"] = *run.model.start_token;
-  all["max_length"] = run.length > 0 ? json(run.length) : json(nullptr);
+  all["max_length"] = run.length > 0 ? ordered_json(run.length) : ordered_json(nullptr);
   all["task_hashes"] = task_hashes;
   all["model_source"] = "deciban";
   all["model_name"] = run.label;

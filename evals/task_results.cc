@@ -23,7 +23,7 @@ std::vector<Measure> measures(const Records& records, const std::string& metric)
 }
 
 // What is resampled together: documents, or all of one passage.
-std::vector<RatioTerm> terms(const Records& records, const std::string& metric) {
+std::vector<RatioTerm> metric_terms(const Records& records, const std::string& metric) {
   std::vector<RatioTerm> result;
   std::map<std::string, std::size_t> clusters;
   for (const Record* record : records) {
@@ -83,8 +83,8 @@ TaskResult result_of(const TaskModel& model, const TaskSpec& task, const Records
     figure.metric = metric;
     figure.value = figure_of(metric, own);
     figure.error = standard_error(metric, own, options.resamples);
-    figure.interval =
-        bounded(metric, of_metric(metric, ratio_estimate(terms(good, metric), 0.95, options.seed).interval));
+    figure.interval = bounded(
+        metric, of_metric(metric, ratio_estimate(metric_terms(good, metric), 0.95, options.seed).interval));
     result.figures.push_back(std::move(figure));
   }
   return result;
@@ -163,7 +163,7 @@ std::vector<TaskResult> task_results(std::span<const Record> records, const Task
         const TaskFigure* figure = figure_named(*part, own);
         if (!figure) continue;
         values.push_back({figure->value, figure->error, part->documents});
-        strata.push_back(terms(by_task[part->name], own));
+        strata.push_back(metric_terms(by_task[part->name], own));
       }
       if (values.size() != parts.size()) continue;
       TaskFigure figure;

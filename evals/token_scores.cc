@@ -17,9 +17,9 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "the columns are written as they lie in memory");
 
-constexpr std::string_view kMagic = "DBTOKS1\n";
-constexpr std::size_t kCheckBytes = 16;  // hex digits of the payload's SHA-256
-constexpr std::size_t kHeaderBytes = kMagic.size() + sizeof(std::uint64_t) + kCheckBytes;
+constexpr std::string_view kTokenFileMagic = "DBTOKS1\n";
+constexpr std::size_t kChecksumBytes = 16;  // hex digits of the payload's SHA-256
+constexpr std::size_t kHeaderBytes = kTokenFileMagic.size() + sizeof(std::uint64_t) + kChecksumBytes;
 constexpr std::uint64_t kLargestPayload = std::uint64_t{1} << 36;
 
 template <typename T>
@@ -119,9 +119,9 @@ TokenScoreWriter::~TokenScoreWriter() { ::close(file_); }
 
 void TokenScoreWriter::append(const DocumentTokens& document) {
   const std::string payload = payload_of(document);
-  std::string block(kMagic);
+  std::string block(kTokenFileMagic);
   put(block, static_cast<std::uint64_t>(payload.size()));
-  block += Sha256::of(payload).substr(0, kCheckBytes);
+  block += Sha256::of(payload).substr(0, kChecksumBytes);
   block += payload;
   std::size_t written = 0;
   while (written < block.size()) {
@@ -164,11 +164,11 @@ std::optional<DocumentTokens> TokenScoreReader::next() {
   std::string header(std::min<std::uint64_t>(left, kHeaderBytes), '\0');
   file_->stream.read(header.data(), static_cast<std::streamsize>(header.size()));
   if (!file_->stream) throw damaged("cannot be read");
-  const std::size_t shown = std::min(header.size(), kMagic.size());
-  if (header.compare(0, shown, kMagic.substr(0, shown)) != 0)
+  const std::size_t shown = std::min(header.size(), kTokenFileMagic.size());
+  if (header.compare(0, shown, kTokenFileMagic.substr(0, shown)) != 0)
     throw damaged("no block of token scores begins here");
   std::uint64_t bytes = 0;
-  if (left >= kHeaderBytes) std::memcpy(&bytes, header.data() + kMagic.size(), sizeof bytes);
+  if (left >= kHeaderBytes) std::memcpy(&bytes, header.data() + kTokenFileMagic.size(), sizeof bytes);
   if (left < kHeaderBytes || (bytes > left - kHeaderBytes && bytes <= kLargestPayload)) {
     torn_ = true;
     return std::nullopt;
@@ -177,7 +177,7 @@ std::optional<DocumentTokens> TokenScoreReader::next() {
   std::string payload(bytes, '\0');
   file_->stream.read(payload.data(), static_cast<std::streamsize>(bytes));
   if (!file_->stream) throw damaged("cannot be read");
-  if (Sha256::of(payload).substr(0, kCheckBytes) != header.substr(kHeaderBytes - kCheckBytes)) {
+  if (Sha256::of(payload).substr(0, kChecksumBytes) != header.substr(kHeaderBytes - kChecksumBytes)) {
     // The last block of a file that grew before its bytes arrived (a crash of the machine) is torn, not
     // damaged.
     if (offset_ + kHeaderBytes + bytes == size_) {
@@ -197,8 +197,8 @@ std::optional<DocumentTokens> TokenScoreReader::next() {
 
 bool TokenScoreReader::recognises(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  std::string begin(kMagic.size(), '\0');
-  return file.read(begin.data(), static_cast<std::streamsize>(begin.size())) && begin == kMagic;
+  std::string begin(kTokenFileMagic.size(), '\0');
+  return file.read(begin.data(), static_cast<std::streamsize>(begin.size())) && begin == kTokenFileMagic;
 }
 
 }  // namespace deciban

@@ -15,7 +15,7 @@ namespace deciban {
 namespace {
 
 constexpr std::string_view kRecallTask = "recall";
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 std::optional<std::size_t> context_of(const Record& record) {
   if (!record.task.starts_with(kContextTask)) return std::nullopt;
@@ -52,7 +52,7 @@ Interval wilson(double share, double n) {
   return {centre - half, centre + half};
 }
 
-struct Group {
+struct Measured {
   std::vector<const Record*> ok;
   std::string failure;
 };
@@ -70,11 +70,11 @@ std::size_t place_of(std::vector<T>& all, const T& one) {
 std::vector<ContextRow> context_rows(std::span<const Record> records, std::span<const CostPoint> costs,
                                      std::uint64_t seed) {
   std::vector<std::string> models;
-  std::map<std::pair<std::size_t, std::size_t>, Group> groups;
+  std::map<std::pair<std::size_t, std::size_t>, Measured> groups;
   for (const Record& record : records) {
     const auto context = context_of(record);
     if (!context) continue;
-    Group& group = groups[{place_of(models, record.model), *context}];
+    Measured& group = groups[{place_of(models, record.model), *context}];
     if (record.status == "ok") {
       group.ok.push_back(&record);
     } else {
@@ -86,7 +86,7 @@ std::vector<ContextRow> context_rows(std::span<const Record> records, std::span<
     ContextRow row;
     row.model = models[key.first];
     row.context = key.second;
-    row.gain.value = row.bits_per_byte.value = kNan;
+    row.gain.value = row.bits_per_byte.value = kUnknown;
     if (group.ok.empty()) row.failure = group.failure;
     std::map<std::pair<std::string, std::string>, RatioTerm> without;  // by corpus and document
     if (const auto none = groups.find({key.first, 0}); none != groups.end() && key.second != 0) {
@@ -167,7 +167,7 @@ Table recall_table(std::span<const Record> records, std::uint64_t seed) {
                    {"chosen of 4", "choice"},      {"95 %", "choice_interval", false},
                    {"docs", "documents"}};
   std::vector<std::pair<std::string, std::string>> places;
-  std::vector<Group> groups;
+  std::vector<Measured> groups;
   for (const Record& record : records) {
     if (record.task != kRecallTask) continue;
     const std::size_t place = place_of(places, {record.model, record.corpus});

@@ -67,7 +67,7 @@ double normal(Random& random) {
   return radius * std::cos(2 * std::numbers::pi * random.unit());
 }
 
-double quantile(std::vector<double> values, double p) {
+double draw_quantile(std::vector<double> values, double p) {
   std::sort(values.begin(), values.end());
   const double at = p * static_cast<double>(values.size() - 1);
   const auto below = static_cast<std::size_t>(at);
@@ -154,7 +154,7 @@ LocalExponent local_exponent(std::span<const GrowthPoint> points, Random& random
   LocalExponent exponent{slope(last), {}, last.front().length, last.back().length};
   std::vector<double> slopes;
   for (int i = 0; i < kRedraws; ++i) slopes.push_back(slope(redrawn(last, random)));
-  exponent.interval = {quantile(slopes, 0.025), quantile(slopes, 0.975)};
+  exponent.interval = {draw_quantile(slopes, 0.025), draw_quantile(slopes, 0.975)};
   return exponent;
 }
 
@@ -368,7 +368,7 @@ std::optional<Crossover> crossover(std::vector<GrowthPoint> first, std::vector<G
     }
   }
   if (draws.empty()) draws.push_back(result.length);
-  result.interval = {quantile(draws, 0.025), quantile(draws, 0.975)};
+  result.interval = {draw_quantile(draws, 0.025), draw_quantile(draws, 0.975)};
   return result;
 }
 

@@ -22,7 +22,7 @@ double number(const json& object, const char* field) {
   return value;
 }
 
-std::string text(const json& object, const char* field) {
+std::string field_text(const json& object, const char* field) {
   const auto found = object.find(field);
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
@@ -63,8 +63,8 @@ Imported import_uncheatable(std::string_view content, const std::filesystem::pat
   if (!log.is_object()) throw std::runtime_error("not a JSON object");
   Imported imported{"uncheatable_eval log", {}, {}, {}, {}};
   std::string label = model;
-  if (label.empty()) label = std::filesystem::path(text(log, "model_name_or_path")).filename().string();
-  if (label.empty()) label = std::filesystem::path(text(log, "model")).filename().string();
+  if (label.empty()) label = std::filesystem::path(field_text(log, "model_name_or_path")).filename().string();
+  if (label.empty()) label = std::filesystem::path(field_text(log, "model")).filename().string();
   if (label.empty()) label = name.stem().string();
   const auto datasets = log.find("datasets");
   if (datasets != log.end() && datasets->is_object()) {
@@ -81,7 +81,7 @@ Imported import_uncheatable(std::string_view content, const std::filesystem::pat
     // The code of 2026 says how the text begins; the one before resets without a start token.
     const bool later = log.contains("bos_mode");
     const double chunk = log.contains("chunk_size") ? number(log, "chunk_size") : later ? 4000 : 1024;
-    std::string corpus = std::filesystem::path(text(log, "data_path")).stem().string();
+    std::string corpus = std::filesystem::path(field_text(log, "data_path")).stem().string();
     if (corpus.empty()) corpus = name.stem().string();
     imported.records.push_back(record_of(
         log, label, corpus, fmt::format("{}:{:.0f}", later ? "uncheatable2" : "uncheatable", chunk)));

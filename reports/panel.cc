@@ -16,11 +16,11 @@
 namespace deciban {
 namespace {
 
-constexpr double kConfidence = 0.95;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kPanelConfidence = 0.95;
+constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kBlock = 4;  // resamples that share one pass over a model's bits
 
-double ratio(double a, double b) { return b > 0 ? a / b : kNan; }
+double ratio(double a, double b) { return b > 0 ? a / b : kNotANumber; }
 
 // Sums over one source of one resample, residuals taken about the model's pooled ratio.
 struct Sums {
@@ -204,7 +204,7 @@ class Resampler {
 };
 
 // Of sorted values, between the order statistics at p (B + 1), as reports/bootstrap.cc takes them.
-double quantile(const std::vector<double>& values, double p) {
+double sorted_quantile(const std::vector<double>& values, double p) {
   const double place = p * static_cast<double>(values.size() + 1) - 1;
   if (!(place > 0)) return values.front();
   const auto below = static_cast<std::size_t>(place);
@@ -226,8 +226,9 @@ Estimate estimate_of(double value, double error, std::vector<double> scores, dou
   std::erase_if(scores, [](double score) { return std::isnan(score); });
   if (scores.empty()) return estimate;
   std::sort(scores.begin(), scores.end());
-  const double tail = widened((1 - kConfidence) / 2, documents, documents - strata);
-  const Interval interval{value - quantile(scores, 1 - tail) * error, value - quantile(scores, tail) * error};
+  const double tail = widened((1 - kPanelConfidence) / 2, documents, documents - strata);
+  const Interval interval{value - sorted_quantile(scores, 1 - tail) * error,
+                          value - sorted_quantile(scores, tail) * error};
   if (std::isfinite(interval.low) && std::isfinite(interval.high)) estimate.interval = interval;
   return estimate;
 }
@@ -269,7 +270,7 @@ double critical_value(const std::vector<ModelDraws>& draws, const std::vector<st
     }
   }
   std::sort(largest.begin(), largest.end());
-  const double normal = quantile(largest, kConfidence);
+  const double normal = sorted_quantile(largest, kPanelConfidence);
   // The normal tail becomes Student's, and the spread that of a sample.
   // A tail that has vanished would have no quantile.
   const double tail =

@@ -23,7 +23,7 @@ std::string text(const json& object, const char* field, bool needed) {
   return found->get<std::string>();
 }
 
-double number(const json& object, const char* field) {
+double needed_number(const json& object, const char* field) {
   const auto found = object.find(field);
   if (found == object.end() || !found->is_number()) wrong(field, "a number");
   return found->get<double>();
@@ -58,8 +58,8 @@ PublishedTable parse_published(std::string_view json_text) {
     if (!entry.is_object()) wrong("rows", "a list of objects");
     PublishedRow row;
     row.model = text(entry, "model", true);
-    row.value = number(entry, "value");
-    if (entry.contains("parameters")) row.parameters = number(entry, "parameters");
+    row.value = needed_number(entry, "value");
+    if (entry.contains("parameters")) row.parameters = needed_number(entry, "parameters");
     const auto sources = entry.find("sources");
     if (sources != entry.end()) {
       if (!sources->is_object()) wrong("sources", "an object");

@@ -25,7 +25,7 @@ std::string text(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string text(const json& object, const char* key) {
+std::string text_of(const json& object, const char* key) {
   const auto found = object.find(key);
   return found == object.end() ? "" : text(*found);
 }
@@ -57,16 +57,16 @@ std::map<std::string, std::string> words(const json& object, const char* key) {
 
 RunModel model_of(const json& entry) {
   RunModel model;
-  model.label = text(entry, "label");
-  model.family = text(entry, "family");
-  model.digest = text(entry, "digest");
-  model.tokenizer = text(entry, "tokenizer");
-  model.tokenizer_digest = text(entry, "tokenizer_digest");
-  model.mode = text(entry, "mode");
-  model.weight_format = text(entry, "weight_format");
-  model.activation_format = text(entry, "activation_format");
-  model.device = text(entry, "device");
-  model.kernels = text(entry, "kernels");
+  model.label = text_of(entry, "label");
+  model.family = text_of(entry, "family");
+  model.digest = text_of(entry, "digest");
+  model.tokenizer = text_of(entry, "tokenizer");
+  model.tokenizer_digest = text_of(entry, "tokenizer_digest");
+  model.mode = text_of(entry, "mode");
+  model.weight_format = text_of(entry, "weight_format");
+  model.activation_format = text_of(entry, "activation_format");
+  model.device = text_of(entry, "device");
+  model.kernels = text_of(entry, "kernels");
   model.parameters = count(entry, "parameters");
   model.layers = count(entry, "layers");
   model.width = count(entry, "width");
@@ -77,8 +77,8 @@ RunModel model_of(const json& entry) {
   if (constant != entry.end() && constant->is_boolean()) model.constant_state = constant->get<bool>();
   const auto cutoff = entry.find("training_cutoff");
   if (cutoff != entry.end() && cutoff->is_object()) {
-    model.training_cutoff = text(*cutoff, "date");
-    model.cutoff_basis = text(*cutoff, "basis");
+    model.training_cutoff = text_of(*cutoff, "date");
+    model.cutoff_basis = text_of(*cutoff, "basis");
   }
   model.windows = words(entry, "windows");
   return model;
@@ -86,18 +86,18 @@ RunModel model_of(const json& entry) {
 
 RunSitting sitting_of(const json& entry) {
   RunSitting sitting;
-  sitting.started = text(entry, "started");
-  sitting.ended = text(entry, "ended");
-  sitting.status = text(entry, "status");
-  sitting.command = text(entry, "command");
-  sitting.version = text(entry, "version");
-  sitting.commit = text(entry, "commit");
+  sitting.started = text_of(entry, "started");
+  sitting.ended = text_of(entry, "ended");
+  sitting.status = text_of(entry, "status");
+  sitting.command = text_of(entry, "command");
+  sitting.version = text_of(entry, "version");
+  sitting.commit = text_of(entry, "commit");
   for (const auto& [name, value] : words(entry, "policies")) sitting.policies.emplace_back(name, value);
   const auto machine = entry.find("machine");
   if (machine != entry.end() && machine->is_object()) {
-    sitting.cpu = text(*machine, "cpu");
-    sitting.isa = text(*machine, "isa");
-    sitting.system = text(*machine, "system");
+    sitting.cpu = text_of(*machine, "cpu");
+    sitting.isa = text_of(*machine, "isa");
+    sitting.system = text_of(*machine, "system");
     sitting.cpus = count(*machine, "cpus");
     sitting.memory = count(*machine, "memory_bytes");
   }
@@ -117,8 +117,8 @@ RunFile parse_run_file(std::string_view content) {
   RunFile run;
   each(object, "models", [&](const json& entry) { run.models.push_back(model_of(entry)); });
   each(object, "corpora", [&](const json& entry) {
-    run.corpora.push_back({text(entry, "name"), text(entry, "path"), text(entry, "kind"),
-                           text(entry, "digest"), count(entry, "documents"), count(entry, "bytes")});
+    run.corpora.push_back({text_of(entry, "name"), text_of(entry, "path"), text_of(entry, "kind"),
+                           text_of(entry, "digest"), count(entry, "documents"), count(entry, "bytes")});
   });
   each(object, "runs", [&](const json& entry) { run.sittings.push_back(sitting_of(entry)); });
   const auto tasks = object.find("tasks");

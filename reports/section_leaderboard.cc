@@ -9,7 +9,7 @@
 namespace deciban {
 namespace {
 
-constexpr double kPercentPerBit = 12.5;
+constexpr double kWidthPerBit = 12.5;
 constexpr std::size_t kMostCharted = 60;  // rows of a chart; the table has them all
 
 std::string ranks(const ModelFigures& figures) {
@@ -72,7 +72,7 @@ void table_of(Node section, const Board& board) {
     add_text(row, "td", figures.group);
     add_text(number_cell(row, fixed(figures.pooled.value, 4)), "span",
              interval_text(figures.pooled.interval, 4), "ci");
-    number_cell(row, fixed(kPercentPerBit * figures.pooled.value, 2));
+    number_cell(row, fixed(kWidthPerBit * figures.pooled.value, 2));
     if (several)
       add_text(number_cell(row, fixed(figures.macro.value, 4)), "span",
                interval_text(figures.macro.interval, 4), "ci");

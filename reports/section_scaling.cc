@@ -18,7 +18,7 @@ struct Metric {
   TickUnit unit;
 };
 
-constexpr Metric kMetrics[] = {
+constexpr Metric kScalingMetrics[] = {
     {"prefill_seconds", "Reading a prompt", "time to the first token",
      "Time until the next token is known after reading so many tokens at once.", TickUnit::seconds},
     {"step_seconds", "One more token", "time for one token",
@@ -98,7 +98,7 @@ void sweep(Page& page, const ReportInput& input, const std::string& kind, const 
   Node section = page.section(id, title);
   paragraph(section, lead);
   const std::vector<CostSeries> series = cost_series(points);
-  for (const Metric& metric : kMetrics) chart_of(section, series, metric, input.options.seed);
+  for (const Metric& metric : kScalingMetrics) chart_of(section, series, metric, input.options.seed);
   put_table(section, "How costs grow with the length: Table 1, measured",
             growth_table(points, input.options.seed));
   put_table(section, "Where one becomes cheaper than another", crossover_table(points, input.options.seed));

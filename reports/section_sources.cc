@@ -11,7 +11,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kMostLines = 6;
+constexpr std::size_t kMostSources = 6;
 
 // The documents of one month under one model.
 using Terms = std::vector<RatioTerm>;
@@ -37,7 +37,7 @@ void source_section(Page& page, const ReportInput& input) {
     chart.x.title = "source";
     chart.categories = board.sources;
     chart.zero = true;
-    const std::size_t shown = std::min(models.size(), kMostLines + 1);
+    const std::size_t shown = std::min(models.size(), kMostSources + 1);
     for (std::size_t m = 1; m < shown; ++m) {
       LinesChart::Series series{board.lineups[models[m]]->name, {}, false, true};
       for (std::size_t s = 0; s < board.sources.size(); ++s) {
@@ -131,7 +131,7 @@ void month_section(Page& page, const ReportInput& input) {
       series.points.push_back({static_cast<double>(i), bits.value, bits.interval});
       add_text(number_cell(row, fixed(bits.value, 4)), "span", interval_text(bits.interval, 3), "ci");
     }
-    if (m < kMostLines) chart.series.push_back(std::move(series));
+    if (m < kMostSources) chart.series.push_back(std::move(series));
   }
   figure(charts,
          "Bands are 95 % intervals over the documents of a month; months with fewer than ten have none.",

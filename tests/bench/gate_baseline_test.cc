@@ -7,7 +7,7 @@
 namespace deciban {
 namespace {
 
-Baseline sample(const std::string& cpu, double seconds, double roof, double uncertainty = 0) {
+Baseline baseline_of(const std::string& cpu, double seconds, double roof, double uncertainty = 0) {
   Baseline b{cpu, "abc", "2026-01-01T00:00:00Z", 1, {}};
   BaselineCase c{"case @avx2", roof, uncertainty, {}};
   for (int i = 0; i < 30; ++i) c.seconds.push_back(seconds * (1 + 0.001 * (i % 5)));
@@ -20,7 +20,7 @@ SpeedVerdict verdict(const Baseline& before, const Baseline& after) {
 }
 
 TEST(Baseline, ReadsBackWhatItWrote) {
-  const Baseline b = sample("cpu", 1.25e-5, 1e-6, 0.02), back = parse_baseline(to_json(b), "b.json");
+  const Baseline b = baseline_of("cpu", 1.25e-5, 1e-6, 0.02), back = parse_baseline(to_json(b), "b.json");
   EXPECT_EQ(back.cpu, b.cpu);
   EXPECT_EQ(back.commit, b.commit);
   EXPECT_EQ(back.date, b.date);
@@ -44,32 +44,33 @@ TEST(Baseline, RefusesWhatIsNone) {
 }
 
 TEST(Baseline, OnTheSameMachineSmallChangesCount) {
-  const Baseline old = sample("cpu", 1e-5, 1e-6);
-  EXPECT_EQ(verdict(old, sample("cpu", 1e-5, 1e-6)), SpeedVerdict::same);
-  EXPECT_EQ(verdict(old, sample("cpu", 1.1e-5, 1e-6)), SpeedVerdict::slower);
-  EXPECT_EQ(verdict(old, sample("cpu", 0.9e-5, 1e-6)), SpeedVerdict::faster);
+  const Baseline old = baseline_of("cpu", 1e-5, 1e-6);
+  EXPECT_EQ(verdict(old, baseline_of("cpu", 1e-5, 1e-6)), SpeedVerdict::same);
+  EXPECT_EQ(verdict(old, baseline_of("cpu", 1.1e-5, 1e-6)), SpeedVerdict::slower);
+  EXPECT_EQ(verdict(old, baseline_of("cpu", 0.9e-5, 1e-6)), SpeedVerdict::faster);
 }
 
 // The clock went down, and the roofline with it: the share is what it was.
 TEST(Baseline, IsAShareOfTheRoofline) {
-  EXPECT_EQ(verdict(sample("cpu", 1e-5, 1e-6), sample("cpu", 2e-5, 2e-6)), SpeedVerdict::same);
+  EXPECT_EQ(verdict(baseline_of("cpu", 1e-5, 1e-6), baseline_of("cpu", 2e-5, 2e-6)), SpeedVerdict::same);
 }
 
 TEST(Baseline, OfAnotherMachineOnlyFlagsThirtyPerCent) {
-  const Baseline old = sample("one", 1e-5, 1e-6);
-  EXPECT_FALSE(compare_baselines(old, sample("two", 1e-5, 1e-6), 0.05).same_machine);
-  EXPECT_EQ(verdict(old, sample("two", 2.5e-5, 2e-6)), SpeedVerdict::same);
-  EXPECT_EQ(verdict(old, sample("two", 2.7e-5, 2e-6)), SpeedVerdict::slower);
+  const Baseline old = baseline_of("one", 1e-5, 1e-6);
+  EXPECT_FALSE(compare_baselines(old, baseline_of("two", 1e-5, 1e-6), 0.05).same_machine);
+  EXPECT_EQ(verdict(old, baseline_of("two", 2.5e-5, 2e-6)), SpeedVerdict::same);
+  EXPECT_EQ(verdict(old, baseline_of("two", 2.7e-5, 2e-6)), SpeedVerdict::slower);
 }
 
 TEST(Baseline, WhatTheRooflineIsUnsureOfIsNoRegression) {
-  EXPECT_EQ(verdict(sample("cpu", 1e-5, 1e-6, 0.04), sample("cpu", 1.1e-5, 1e-6, 0.04)), SpeedVerdict::same);
+  EXPECT_EQ(verdict(baseline_of("cpu", 1e-5, 1e-6, 0.04), baseline_of("cpu", 1.1e-5, 1e-6, 0.04)),
+            SpeedVerdict::same);
 }
 
 TEST(Baseline, NamesCasesThatAreGone) {
-  Baseline other = sample("cpu", 1e-5, 1e-6);
+  Baseline other = baseline_of("cpu", 1e-5, 1e-6);
   other.cases[0].name = "another";
-  EXPECT_EQ(compare_baselines(sample("cpu", 1e-5, 1e-6), other, 0.05).missing,
+  EXPECT_EQ(compare_baselines(baseline_of("cpu", 1e-5, 1e-6), other, 0.05).missing,
             std::vector<std::string>{"case @avx2"});
 }
 

@@ -49,7 +49,7 @@ struct LateShift final : Double {
   }
 };
 // The group norm with a layer norm's eps: 1e-5 for 64e-5.
-struct LayerEps final : Double {
+struct WrongLayerEps final : Double {
   using Double::Double;
   void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
             const Tensor& g, Layout layout, StateView state, Tensor out) override {
@@ -163,7 +163,7 @@ TEST(GateOperations, CatchesAnOffByOneTokenShift) {
 TEST(GateOperations, CatchesALayerNormsEpsInTheGroupNorm) {
   const auto cases = cases_like(
       [](const OpCase& c) { return (c.op == OpKind::wkv5 || c.op == OpKind::wkv7) && c.rows == 7; });
-  EXPECT_GT(failures<LayerEps>(cases), 10u);
+  EXPECT_GT(failures<WrongLayerEps>(cases), 10u);
 }
 TEST(GateOperations, CatchesSumsInBf16) {
   const auto cases = cases_like([](const OpCase& c) {

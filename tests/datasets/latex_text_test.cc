@@ -14,7 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // Long enough to count as a paper.
-const std::string kFiller(600, 'x');
+const std::string kPadding(600, 'x');
 
 Paper read(std::vector<std::pair<std::string, std::string>> files, Math math = Math::tex) {
   ArchiveContents contents;
@@ -25,7 +25,7 @@ Paper read(std::vector<std::pair<std::string, std::string>> files, Math math = M
 
 Paper document(const std::string& body, const std::string& preamble = "", Math math = Math::tex) {
   return read({{"main.tex", "\\documentclass{article}" + preamble + "\\begin{document}" + body +
-                                "\\section{Filler}" + kFiller + "\\end{document}"}},
+                                "\\section{Filler}" + kPadding + "\\end{document}"}},
               math);
 }
 
@@ -132,12 +132,12 @@ TEST(LatexText, MacrosOfThePaper) {
 
 TEST(LatexText, AppendixAndReferencesEndIt) {
   const Paper paper =
-      read({{"m.tex", "\\documentclass{a}\\begin{document}\\section{Body}" + kFiller +
+      read({{"m.tex", "\\documentclass{a}\\begin{document}\\section{Body}" + kPadding +
                           "\\begin{thebibliography}{9}\\bibitem{x} X\\end{thebibliography}\\section{After}y"
                           "\\end{document}"}});
   ASSERT_EQ(paper.sections.size(), 1u);
-  EXPECT_EQ(paper.sections[0].text, kFiller);
-  const Paper appendix = read({{"m.tex", "\\documentclass{a}\\begin{document}\\section{Body}" + kFiller +
+  EXPECT_EQ(paper.sections[0].text, kPadding);
+  const Paper appendix = read({{"m.tex", "\\documentclass{a}\\begin{document}\\section{Body}" + kPadding +
                                              "\\appendix\\section{More}y\\end{document}"}});
   EXPECT_EQ(appendix.sections.size(), 1u);
 }
@@ -148,7 +148,7 @@ TEST(LatexText, FilesWithinFiles) {
                              "\\include{two}\\input missing \\subfile{sub.tex}\\name\\end{document}"},
                             {"sec/one.tex", "\\section{One}one \\input{sec/deep.tex} end"},
                             {"sec/deep.tex", "deep \\input{main}"},
-                            {"two.tex", "\\section{Two}" + kFiller},
+                            {"two.tex", "\\section{Two}" + kPadding},
                             {"sub.tex",
                              "\\documentclass[main]{subfiles}\\begin{document}\\section{Sub}sub"
                              "\\end{document} not read"},
@@ -167,9 +167,9 @@ TEST(LatexText, TitleOfAPageWithoutATitleCommand) {
 
 TEST(LatexText, OldAndPlainTex) {
   const Paper old = read({{"p.tex", "\\documentstyle[12pt]{article}\\begin{document}\\title{T}\\section{S}" +
-                                        kFiller + "\\end{document}"}});
+                                        kPadding + "\\end{document}"}});
   EXPECT_EQ(old.title, "T");
-  const Paper plain = read({{"p.tex", "\\input harvmac\n\\newsec{First}" + kFiller + "\\bye"}});
+  const Paper plain = read({{"p.tex", "\\input harvmac\n\\newsec{First}" + kPadding + "\\bye"}});
   ASSERT_EQ(plain.sections.size(), 1u);
   EXPECT_EQ(plain.sections[0].title, "First");
 }
@@ -201,8 +201,8 @@ TEST(LatexText, MacroBombsAreRefused) {
 
 TEST(LatexText, InputTreesAreBounded) {
   // A cycle is cut, not followed.
-  EXPECT_EQ(read({{"main.tex",
-                   "\\documentclass{a}\\begin{document}\\section{S}" + kFiller + "\\input{b}\\end{document}"},
+  EXPECT_EQ(read({{"main.tex", "\\documentclass{a}\\begin{document}\\section{S}" + kPadding +
+                                   "\\input{b}\\end{document}"},
                   {"b.tex", "\\input{main}\\input{b}"}})
                 .reason,
             "");

@@ -12,11 +12,11 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::string recorded(const std::string& name) { return read_all(shared("fixtures/arxiv/oai/" + name)); }
+std::string recorded_oai(const std::string& name) { return read_all(shared("fixtures/arxiv/oai/" + name)); }
 
 TEST(Oai, OneRecord) {
   DECIBAN_NEEDS_SHARED("fixtures/arxiv/oai");
-  const OaiAnswer answer = parse_oai(recorded("hepcrawl_arxiv-single.xml"));
+  const OaiAnswer answer = parse_oai(recorded_oai("hepcrawl_arxiv-single.xml"));
   ASSERT_EQ(answer.records.size(), 1u);
   const OaiRecord& record = answer.records[0];
   EXPECT_EQ(record.id, "1401.2122");
@@ -36,7 +36,7 @@ TEST(Oai, Lists) {
                                                         {"hepcrawl_sample_arxiv_record4.xml", 1},
                                                         {"hepcrawl_sample_arxiv_record10.xml", 1}}) {
     SCOPED_TRACE(name);
-    const OaiAnswer answer = parse_oai(recorded(name));
+    const OaiAnswer answer = parse_oai(recorded_oai(name));
     EXPECT_EQ(answer.records.size(), count);
     for (const OaiRecord& record : answer.records) {
       EXPECT_FALSE(record.licence.empty());
@@ -47,9 +47,9 @@ TEST(Oai, Lists) {
 
 TEST(Oai, OtherMetadataAreRefused) {
   DECIBAN_NEEDS_SHARED("fixtures/arxiv/oai");
-  EXPECT_THAT(message_of([] { parse_oai(recorded("ADSIngestParser_arxiv_multi_20230125.xml")); }),
+  EXPECT_THAT(message_of([] { parse_oai(recorded_oai("ADSIngestParser_arxiv_multi_20230125.xml")); }),
               HasSubstr("1009.1022 has no metadata in the format arXiv"));
-  EXPECT_THAT(message_of([] { parse_oai(recorded("ADSIngestParser_arxiv_0901_2443.xml")); }),
+  EXPECT_THAT(message_of([] { parse_oai(recorded_oai("ADSIngestParser_arxiv_0901_2443.xml")); }),
               HasSubstr("not of OAI-PMH: it begins with <record>"));
 }
 

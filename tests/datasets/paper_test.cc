@@ -13,13 +13,14 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::string kPaper = "\\documentclass{article}\\title{T}\\begin{document}\\maketitle\\section{One}" +
-                           std::string(600, 'x') + "\\end{document}";
+const std::string kSmallPaper =
+    "\\documentclass{article}\\title{T}\\begin{document}\\maketitle\\section{One}" + std::string(600, 'x') +
+    "\\end{document}";
 
 TEST(PaperFromSource, TakesEveryShapeOfEprint) {
   for (const std::string& bytes :
-       {TarWriter().file("p.tex", kPaper).gzip(), TarWriter().file("p.tex", kPaper).tar(),
-        TarWriter::gzip(kPaper), kPaper}) {
+       {TarWriter().file("p.tex", kSmallPaper).gzip(), TarWriter().file("p.tex", kSmallPaper).tar(),
+        TarWriter::gzip(kSmallPaper), kSmallPaper}) {
     const Paper paper = paper_from_source(bytes);
     EXPECT_EQ(paper.reason, "");
     EXPECT_EQ(paper.title, "T");
@@ -34,7 +35,7 @@ TEST(PaperFromSource, SaysWhyThereIsNoPaper) {
   EXPECT_THAT(reason(TarWriter::gzip("%auto-ignore\nThis paper has been withdrawn")), HasSubstr("withdrawn"));
   EXPECT_THAT(reason(TarWriter().file("a.pdf", "%PDF").link("b.tex", "/etc/passwd", true).gzip()),
               HasSubstr("no TeX file in the source (1 other files, 1 links)"));
-  EXPECT_THAT(reason(TarWriter().file("../p.tex", kPaper).gzip()), HasSubstr("refused"));
+  EXPECT_THAT(reason(TarWriter().file("../p.tex", kSmallPaper).gzip()), HasSubstr("refused"));
   EXPECT_THAT(reason("\x1f\x8b\x08 broken"), HasSubstr("damaged"));
   EXPECT_THAT(
       reason(TarWriter().file("p.tex", "\\documentclass{a}\\begin{document}short\\end{document}").gzip()),

@@ -23,22 +23,22 @@ PretokenizerStep split_step(std::string_view pattern) {
   return step;
 }
 
-using Pieces = std::vector<std::string>;
+using Strings = std::vector<std::string>;
 
 TEST(Pretokenize, Gpt2) {
   const Pretokenizer gpt2({split_step(kGpt2Pattern)});
   EXPECT_EQ(pieces_of(gpt2, "It's  a test,\n\n  they'll 'say 12a"),
-            (Pieces{"It", "'s", " ", " a", " test", ",", "\n\n ", " they", "'ll", " '", "say", " 12", "a"}));
-  EXPECT_EQ(pieces_of(gpt2, "x   "), (Pieces{"x", "   "}));
-  EXPECT_EQ(pieces_of(gpt2, "IT'S"), (Pieces{"IT", "'", "S"}));
+            (Strings{"It", "'s", " ", " a", " test", ",", "\n\n ", " they", "'ll", " '", "say", " 12", "a"}));
+  EXPECT_EQ(pieces_of(gpt2, "x   "), (Strings{"x", "   "}));
+  EXPECT_EQ(pieces_of(gpt2, "IT'S"), (Strings{"IT", "'", "S"}));
 }
 
 TEST(Pretokenize, Llama3) {
   const Pretokenizer llama3({split_step(kLlama3Pattern)}), qwen2({split_step(kQwen2Pattern)});
   EXPECT_EQ(pieces_of(llama3, "IT'S \"good\"!!\n\n  12345\t x"),
-            (Pieces{"IT", "'S", " \"", "good", "\"!!\n\n", " ", " ", "123", "45", "\t", " x"}));
-  EXPECT_EQ(pieces_of(qwen2, "a123"), (Pieces{"a", "1", "2", "3"}));
-  EXPECT_EQ(pieces_of(llama3, "a \n \n  b"), (Pieces{"a", " \n \n", " ", " b"}));
+            (Strings{"IT", "'S", " \"", "good", "\"!!\n\n", " ", " ", "123", "45", "\t", " x"}));
+  EXPECT_EQ(pieces_of(qwen2, "a123"), (Strings{"a", "1", "2", "3"}));
+  EXPECT_EQ(pieces_of(llama3, "a \n \n  b"), (Strings{"a", " \n \n", " ", " b"}));
 }
 
 // The hand-written splitters against the expressions themselves.
@@ -96,12 +96,12 @@ TEST(Pretokenize, OnlyTheDocumentsFirstPieceIsFirst) {
   metaspace.replacement = "▁";
   metaspace.prepend = PrependScheme::first;
   const Pretokenizer pretokenizer({split_step("-"), metaspace});
-  EXPECT_EQ(pieces_of(pretokenizer, "a b-c"), (Pieces{"▁a", "▁b", "-", "c"}));
+  EXPECT_EQ(pieces_of(pretokenizer, "a b-c"), (Strings{"▁a", "▁b", "-", "c"}));
 }
 
 TEST(Pretokenize, NothingComesOfNothing) {
   EXPECT_TRUE(pieces_of(Pretokenizer({split_step(kGpt2Pattern)}), "").empty());
-  EXPECT_EQ(pieces_of(Pretokenizer({}), "a b"), Pieces{"a b"});
+  EXPECT_EQ(pieces_of(Pretokenizer({}), "a b"), Strings{"a b"});
 }
 
 TEST(TokenizerRegex, UsesTheReferencesClasses) {

@@ -21,7 +21,7 @@ namespace deciban {
 namespace {
 
 constexpr double kMiB = 1 << 20;
-constexpr std::size_t kTokens = 600, kVocabulary = 32768, kWidth = 768;
+constexpr std::size_t kTokens = 600, kVocabulary = 32768, kModelWidth = 768;
 
 // Four layers of RWKV-7 0.1B as a .pth file in bf16: 158 MB, a third of it the embedding.
 void write_model(const std::filesystem::path& path) {
@@ -104,7 +104,7 @@ TEST(MemoryUse, IsTheWeightsTheStatesAndLittleElse) {
   const std::filesystem::path file = scratch.path() / "model.pth";
   write_model(file);
   const double stored = static_cast<double>(std::filesystem::file_size(file));
-  const double embedding = 2.0 * kVocabulary * kWidth;
+  const double embedding = 2.0 * kVocabulary * kModelWidth;
   const struct {
     const char* mode;
     double of_stored;  // bytes of a weight as computed by bytes of one as stored

@@ -19,7 +19,7 @@ std::filesystem::path directory(const Golden& g) {
   return g.shared ? shared("golden/rwkv/" + g.directory) : golden("rwkv/" + g.directory);
 }
 
-std::vector<std::pair<Golden, std::string>> cases() {
+std::vector<std::pair<Golden, std::string>> golden_on_every_isa() {
   std::vector<std::pair<Golden, std::string>> all;
   for (const std::string& isa : supported_isas()) {
     for (const char* name : {"rwkv4-small", "extra-rwkv5.0-small", "extra-rwkv5.1-small", "rwkv5.2-small",
@@ -131,7 +131,7 @@ TEST_P(RwkvGolden, NarrowModesStayClose) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RwkvGolden, testing::ValuesIn(cases()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, RwkvGolden, testing::ValuesIn(golden_on_every_isa()), [](const auto& info) {
   std::string name = info.param.first.directory + "_" + info.param.second;
   std::replace_if(
       name.begin(), name.end(), [](char ch) { return !std::isalnum(static_cast<unsigned char>(ch)); }, '_');

@@ -19,12 +19,12 @@ using namespace testing_files;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-struct Golden {
+struct NamedModel {
   const char* folder;
   RwkvVersion version;
 };
 
-class OfficialFile : public ::testing::TestWithParam<Golden> {};
+class OfficialFile : public ::testing::TestWithParam<NamedModel> {};
 
 TEST_P(OfficialFile, HasTheShapeItsReferenceStates) {
   const auto folder = golden("rwkv") / GetParam().folder;
@@ -45,12 +45,12 @@ TEST_P(OfficialFile, HasTheShapeItsReferenceStates) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, OfficialFile,
-                         ::testing::Values(Golden{"rwkv4-small", RwkvVersion::v4},
-                                           Golden{"extra-rwkv5.0-small", RwkvVersion::v5_0},
-                                           Golden{"extra-rwkv5.1-small", RwkvVersion::v5_1},
-                                           Golden{"rwkv5.2-small", RwkvVersion::v5_2},
-                                           Golden{"rwkv6-small", RwkvVersion::v6},
-                                           Golden{"rwkv7-small", RwkvVersion::v7}),
+                         ::testing::Values(NamedModel{"rwkv4-small", RwkvVersion::v4},
+                                           NamedModel{"extra-rwkv5.0-small", RwkvVersion::v5_0},
+                                           NamedModel{"extra-rwkv5.1-small", RwkvVersion::v5_1},
+                                           NamedModel{"rwkv5.2-small", RwkvVersion::v5_2},
+                                           NamedModel{"rwkv6-small", RwkvVersion::v6},
+                                           NamedModel{"rwkv7-small", RwkvVersion::v7}),
                          [](const auto& info) { return "Version" + std::to_string(info.index); });
 
 class ConvertedFile : public ::testing::TestWithParam<const char*> {};

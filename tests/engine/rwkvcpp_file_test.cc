@@ -30,16 +30,16 @@ TEST(RwkvCppFile, ReadsWhatItsWriterWrote) {
     EXPECT_EQ(checkpoint.at("q").read_all()[i], 2 * (static_cast<float>(i) - 16));
 }
 
-void refused(const std::string& bytes, const char* reason) {
+void refused_as_rwkvcpp(const std::string& bytes, const char* reason) {
   EXPECT_THAT(error_of([&] { read_bytes(bytes); }), AllOf(HasSubstr("file: "), HasSubstr(reason)));
 }
 
 TEST(RwkvCppFile, RefusesHeadersItDoesNotKnow) {
-  refused(rwkvcpp_header(99, 1, 1, 1, 0), "version 99");
-  refused(rwkvcpp_header(102, 1, 1, 1, 0), "version 102");
-  refused(rwkvcpp_header(101, 0, 1, 1, 0), "damaged header");
-  refused(rwkvcpp_header(101, 1, -5, 1, 0), "damaged header");
-  refused(kHeader.substr(0, 20), "truncated");
+  refused_as_rwkvcpp(rwkvcpp_header(99, 1, 1, 1, 0), "version 99");
+  refused_as_rwkvcpp(rwkvcpp_header(102, 1, 1, 1, 0), "version 102");
+  refused_as_rwkvcpp(rwkvcpp_header(101, 0, 1, 1, 0), "damaged header");
+  refused_as_rwkvcpp(rwkvcpp_header(101, 1, -5, 1, 0), "damaged header");
+  refused_as_rwkvcpp(kHeader.substr(0, 20), "truncated");
 }
 
 TEST(RwkvCppFile, RefusesBrokenRecords) {
@@ -47,23 +47,24 @@ TEST(RwkvCppFile, RefusesBrokenRecords) {
                          std::vector<std::int32_t> extents, const std::string& rest) {
     return kHeader + packed<std::int32_t>({rank, name, type}) + packed(extents) + rest;
   };
-  refused(record(0, 1, 0, {}, "a"), "0 dimensions");
-  refused(record(5, 1, 0, {1, 1, 1, 1, 1}, "axxxx"), "5 dimensions");
-  refused(record(1, 0, 0, {1}, "xxxx"), "name of 0 bytes");
-  refused(record(1, 1'000'000, 0, {1}, "xxxx"), "name of 1000000 bytes");
-  refused(record(1, -1, 0, {1}, "xxxx"), "name of -1 bytes");
-  refused(record(1, 1, 0, {-1}, "axxxx"), "dimension of -1");
-  refused(record(1, 1, 5, {1}, "axxxx"), "type 5");
-  refused(record(1, 1, 2, {33}, "axxxx"), "multiple of 32");
-  refused(record(1, 1, 0, {1000}, "axxxx"), "data of tensor 'a'");
-  refused(record(4, 1, 0, {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff}, "axxxx"), "impossibly large");
-  refused(record(1, 1, 0, {1}, "axxxx") + packed<std::int32_t>({1, 1, 0, 1}) + "axxxx",
-          "two tensors are named 'a'");
+  refused_as_rwkvcpp(record(0, 1, 0, {}, "a"), "0 dimensions");
+  refused_as_rwkvcpp(record(5, 1, 0, {1, 1, 1, 1, 1}, "axxxx"), "5 dimensions");
+  refused_as_rwkvcpp(record(1, 0, 0, {1}, "xxxx"), "name of 0 bytes");
+  refused_as_rwkvcpp(record(1, 1'000'000, 0, {1}, "xxxx"), "name of 1000000 bytes");
+  refused_as_rwkvcpp(record(1, -1, 0, {1}, "xxxx"), "name of -1 bytes");
+  refused_as_rwkvcpp(record(1, 1, 0, {-1}, "axxxx"), "dimension of -1");
+  refused_as_rwkvcpp(record(1, 1, 5, {1}, "axxxx"), "type 5");
+  refused_as_rwkvcpp(record(1, 1, 2, {33}, "axxxx"), "multiple of 32");
+  refused_as_rwkvcpp(record(1, 1, 0, {1000}, "axxxx"), "data of tensor 'a'");
+  refused_as_rwkvcpp(record(4, 1, 0, {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff}, "axxxx"),
+                     "impossibly large");
+  refused_as_rwkvcpp(record(1, 1, 0, {1}, "axxxx") + packed<std::int32_t>({1, 1, 0, 1}) + "axxxx",
+                     "two tensors are named 'a'");
 }
 
 TEST(RwkvCppFile, RefusesTheObsoleteQuantisedLayout) {
   const std::string record = rwkvcpp_record({"q", {32}, std::string(18, 'x'), Encoding::q4_0});
-  refused(rwkvcpp_header(100, 1, 1, 1, 2) + record, "obsolete");
+  refused_as_rwkvcpp(rwkvcpp_header(100, 1, 1, 1, 2) + record, "obsolete");
   EXPECT_EQ(read_bytes(rwkvcpp_header(101, 1, 1, 1, 2) + record).tensors.size(), 1u);
   EXPECT_EQ(
       read_bytes(rwkvcpp_header(100, 1, 1, 1, 0) + rwkvcpp_record(f32_tensor("a", {1}, {1}))).tensors.size(),
@@ -74,7 +75,7 @@ TEST(RwkvCppFile, RefusesMoreTensorsThanAnyModelHas) {
   std::string bytes = kHeader;
   const std::string record = packed<std::int32_t>({1, 1, 0, 0}) + "a";  // empty, but costs memory
   for (int i = 0; i < (1 << 20) + 1; ++i) bytes += record;
-  refused(bytes, "more than 1048576 tensors");
+  refused_as_rwkvcpp(bytes, "more than 1048576 tensors");
 }
 
 TEST(RwkvCppFile, SurvivesTruncationAndBitFlips) {

@@ -19,9 +19,9 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr const char* kVocabulary = "data/tokenizers/rwkv_vocab_v20230424.txt";
+constexpr const char* kSmallVocabulary = "data/tokenizers/rwkv_vocab_v20230424.txt";
 
-std::string read_all(const std::filesystem::path& path) {
+std::string bytes_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
@@ -54,7 +54,7 @@ std::string small_vocabulary(const std::string& line_end = "\n") {
   return text;
 }
 
-std::string error_of(const std::string& text) {
+std::string vocabulary_error(const std::string& text) {
   try {
     parse_world_vocabulary(text, "v.txt");
   } catch (const std::runtime_error& error) {
@@ -70,8 +70,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 class WorldTokenizerTest : public testing::Test {
  protected:
   void SetUp() override {
-    DECIBAN_NEEDS_SHARED(kVocabulary);
-    static const std::shared_ptr<Tokenizer> opened = world_tokenizer(shared(kVocabulary));
+    DECIBAN_NEEDS_SHARED(kSmallVocabulary);
+    static const std::shared_ptr<Tokenizer> opened = world_tokenizer(shared(kSmallVocabulary));
     tokenizer_ = opened;
   }
   std::shared_ptr<Tokenizer> tokenizer_;
@@ -79,7 +79,7 @@ class WorldTokenizerTest : public testing::Test {
 
 TEST_F(WorldTokenizerTest, SaysWhatItIs) {
   EXPECT_EQ(tokenizer_->name(), "world");
-  EXPECT_EQ(tokenizer_->digest(), text_digest(read_all(shared(kVocabulary))));
+  EXPECT_EQ(tokenizer_->digest(), text_digest(bytes_of(shared(kSmallVocabulary))));
   EXPECT_EQ(tokenizer_->size(), 65530u);
   EXPECT_EQ(tokenizer_->start_token(), 0);
   for (const std::size_t rows : {65530, 65535, 65536}) EXPECT_TRUE(tokenizer_->fits(rows)) << rows;
@@ -107,8 +107,8 @@ TEST_F(WorldTokenizerTest, MeetsUpstreamsVectors) {
 TEST_F(WorldTokenizerTest, MeetsUpstreamsIdsOfALongDocument) {
   constexpr const char* kDocument = "data/tokenizers/RWKV-LM-README.md";
   DECIBAN_NEEDS_SHARED(kDocument);
-  const auto expected = nlohmann::json::parse(read_all(golden("tokenizers/world-digest.json")));
-  const std::string text = read_all(shared(kDocument));
+  const auto expected = nlohmann::json::parse(bytes_of(golden("tokenizers/world-digest.json")));
+  const std::string text = bytes_of(shared(kDocument));
   ASSERT_EQ(text_digest(text), expected["sha256_of_input"]);
   const std::vector<Token> tokens = tokenizer_->encode(text);
   EXPECT_EQ(tokens.size(), expected["n_tokens"].get<std::size_t>());
@@ -118,7 +118,7 @@ TEST_F(WorldTokenizerTest, MeetsUpstreamsIdsOfALongDocument) {
 }
 
 TEST_F(WorldTokenizerTest, TakesTheLongestTokenAtEveryPosition) {
-  const WorldVocabulary vocabulary = parse_world_vocabulary(read_all(shared(kVocabulary)), "vocabulary");
+  const WorldVocabulary vocabulary = parse_world_vocabulary(bytes_of(shared(kSmallVocabulary)), "vocabulary");
   std::unordered_map<std::string_view, Token> ids;
   std::size_t longest = 0;
   for (std::size_t id = 1; id < vocabulary.size(); ++id) {
@@ -165,7 +165,7 @@ TEST_F(WorldTokenizerTest, SpecialTextIsOrdinaryAndSeparatorsHaveNoBytes) {
 
 // A GGUF brings the same vocabulary in another spelling; records must know it as the same.
 TEST_F(WorldTokenizerTest, AGgufsTokensAreTheSameVocabulary) {
-  const WorldVocabulary vocabulary = parse_world_vocabulary(read_all(shared(kVocabulary)), "vocabulary");
+  const WorldVocabulary vocabulary = parse_world_vocabulary(bytes_of(shared(kSmallVocabulary)), "vocabulary");
   std::vector<std::string> tokens{"<s>"};
   for (std::size_t id = 1; id < vocabulary.size(); ++id) {
     const std::string literal = bytes_literal(vocabulary[id]);
@@ -201,51 +201,54 @@ TEST(WorldVocabulary, CarriageReturnsAndAMissingLastLineEndChangeNothing) {
 
 TEST(WorldVocabulary, SaysWhereItIsWrong) {
   const std::string good = small_vocabulary();
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'abcd' 5")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'abcd' 5")),
             "v.txt:258: token 258 has 4 bytes, but the line says 5");
-  EXPECT_EQ(error_of(replaced(good, "258 'abcd'", "257 'abcd'")), "v.txt:258: id 257 is given twice");
-  EXPECT_EQ(error_of(replaced(good, "258 'abcd'", "12 'abcd'")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "258 'abcd'", "257 'abcd'")), "v.txt:258: id 257 is given twice");
+  EXPECT_EQ(vocabulary_error(replaced(good, "258 'abcd'", "12 'abcd'")),
             "v.txt:258: id 12 comes after id 257: given twice, or out of order");
-  EXPECT_EQ(error_of(replaced(good, "258 'abcd'", "0 'abcd'")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "258 'abcd'", "0 'abcd'")),
             "v.txt:258: id 0 is reserved for the document separator");
-  EXPECT_EQ(error_of(replaced(good, "258 'abcd'", "65536 'abcd'")), "v.txt:258: id 65536 exceeds 65535");
-  EXPECT_EQ(error_of(replaced(good, "258 'abcd'", "x 'abcd'")), "v.txt:258: the id 'x' is not a number");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'abcd' four")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "258 'abcd'", "65536 'abcd'")),
+            "v.txt:258: id 65536 exceeds 65535");
+  EXPECT_EQ(vocabulary_error(replaced(good, "258 'abcd'", "x 'abcd'")),
+            "v.txt:258: the id 'x' is not a number");
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'abcd' four")),
             "v.txt:258: the length 'four' is not a number");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "abcd 4")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "abcd 4")),
             "v.txt:258: the token is not a Python literal ('...', \"...\" or b'...')");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'abcd 4")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'abcd 4")),
             "v.txt:258: the literal's closing quote is missing");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'ab'cd' 5")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'ab'cd' 5")),
             "v.txt:258: the literal ends before its last quote");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'ab\\qcd' 4")), "v.txt:258: unknown escape \\q");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'ab\\x4' 4")), "v.txt:258: the escape \\x4 is cut short");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'\\uD800' 3")), "v.txt:258: U+D800 is no character");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "b'\\u0041' 1")), "v.txt:258: unknown escape \\u");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'' 0")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'ab\\qcd' 4")), "v.txt:258: unknown escape \\q");
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'ab\\x4' 4")),
+            "v.txt:258: the escape \\x4 is cut short");
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'\\uD800' 3")), "v.txt:258: U+D800 is no character");
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "b'\\u0041' 1")), "v.txt:258: unknown escape \\u");
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'' 0")),
             "v.txt:258: token 258 has 0 bytes; 1 to 1024 are allowed");
-  EXPECT_EQ(error_of(replaced(good, "'abcd' 4", "'ab' 2")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "'abcd' 4", "'ab' 2")),
             "v.txt:261: ids 257 and 258 have the same bytes; the file may be truncated: its last id is 261");
-  EXPECT_EQ(error_of(replaced(good, "\n258 'abcd' 4\n", "\n\n")),
+  EXPECT_EQ(vocabulary_error(replaced(good, "\n258 'abcd' 4\n", "\n\n")),
             "v.txt:258: the line is not of the form: ID 'TOKEN' BYTELEN");
 }
 
 TEST(WorldVocabulary, RecognisesTruncation) {
   const std::string good = small_vocabulary();
   EXPECT_THAT(
-      error_of(good.substr(0, good.find("200 "))),
+      vocabulary_error(good.substr(0, good.find("200 "))),
       StartsWith("v.txt:199: the single byte 0xC7 has no token, so not every text could be encoded; the file "
                  "may be truncated: its last id is 199"));
-  EXPECT_THAT(error_of(good.substr(0, good.find("'abcd'") + 3)),
+  EXPECT_THAT(vocabulary_error(good.substr(0, good.find("'abcd'") + 3)),
               StartsWith("v.txt:258: the line is not of the form"));
-  EXPECT_EQ(error_of(""), "v.txt:1: the vocabulary is empty");
+  EXPECT_EQ(vocabulary_error(""), "v.txt:1: the vocabulary is empty");
 }
 
 TEST(WorldVocabulary, RecognisesOtherFiles) {
   for (const std::string text : {"{\"version\": \"1.0\"}", "# A title\n\nText.\n",
                                  "\x7f"
                                  "ELF\x02\x01"}) {
-    EXPECT_THAT(error_of(text), HasSubstr("this is not a World vocabulary")) << text;
+    EXPECT_THAT(vocabulary_error(text), HasSubstr("this is not a World vocabulary")) << text;
   }
 }
 

@@ -9,7 +9,7 @@
 namespace deciban {
 namespace {
 
-Corpus one(const std::string& text) {
+Corpus one_document(const std::string& text) {
   Corpus corpus;
   corpus.documents.emplace_back();
   corpus.documents[0].text = text;
@@ -17,7 +17,7 @@ Corpus one(const std::string& text) {
 }
 
 TEST(ContextTask, TheTargetStaysAndTheContextGrows) {
-  const Corpus corpus = one("abcdefghij");
+  const Corpus corpus = one_document("abcdefghij");
   for (const auto& [bytes, context] : {std::pair{0, ""}, {2, "ef"}, {6, "abcdef"}}) {
     const ContextTask task(static_cast<std::size_t>(bytes), 4, 10);
     const auto queries = task.queries(corpus, 0);
@@ -32,8 +32,8 @@ TEST(ContextTask, TheTargetStaysAndTheContextGrows) {
 
 TEST(ContextTask, CutsBetweenCharacters) {
   const ContextTask task(3, 3, 0);
-  const auto queries = task.queries(one("aéé漢b"), 0);  // a é é 漢 b: 1 + 2 + 2 + 3 + 1 bytes
-  EXPECT_EQ(queries[0].continuation, "b");              // the third last byte lies within 漢
+  const auto queries = task.queries(one_document("aéé漢b"), 0);  // a é é 漢 b: 1 + 2 + 2 + 3 + 1 bytes
+  EXPECT_EQ(queries[0].continuation, "b");                       // the third last byte lies within 漢
   EXPECT_EQ(queries[0].context, "漢");
 }
 
@@ -41,7 +41,7 @@ TEST(ContextTask, JudgesTheTargetsBits) {
   QueryScore score;
   score.logprob = -8 * std::numbers::ln2;
   score.bytes = 4;
-  const Measures measures = ContextTask(0, 4, 4).judge(one("abcd"), 0, {{score}});
+  const Measures measures = ContextTask(0, 4, 4).judge(one_document("abcd"), 0, {{score}});
   EXPECT_DOUBLE_EQ(measures.at("bits_per_byte").sum, 8);
   EXPECT_EQ(measures.at("bits_per_byte").weight, 4);
 }

@@ -10,9 +10,9 @@
 namespace deciban {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-const TaskCatalogue& catalogue() {
+const TaskCatalogue& all_tasks() {
   static const TaskCatalogue all = task_catalogue();
   return all;
 }
@@ -31,14 +31,14 @@ std::vector<std::string> text_lines(const std::filesystem::path& path) {
 struct Samples {
   Corpus corpus;
   std::vector<Record> records;
-  std::vector<json> lines;
+  std::vector<ordered_json> lines;
 };
 
 Samples samples_of(const std::string& name, const TemplateTask& task) {
   Samples result;
   result.corpus.name = result.corpus.digest = name;
   for (const std::string& text : text_lines(shared(kFolder + "samples_" + name + "_" + kDate + ".jsonl"))) {
-    const json& line = result.lines.emplace_back(json::parse(text));
+    const ordered_json& line = result.lines.emplace_back(ordered_json::parse(text));
     Document document;
     document.id = std::to_string(result.corpus.documents.size());
     document.text = line["doc"].dump();
@@ -50,7 +50,7 @@ Samples samples_of(const std::string& name, const TemplateTask& task) {
     record.windowing = "lm-eval:2048";
     record.task = name;
     record.document = result.corpus.documents.back().id;
-    for (const json& answer : line["filtered_resps"]) {
+    for (const ordered_json& answer : line["filtered_resps"]) {
       QueryScore& score = scores.emplace_back();
       score.logprob = std::stod((answer.is_array() ? answer[0] : answer).get<std::string>());
       score.greedy = answer.is_array() && answer[1] == "True";
@@ -64,13 +64,14 @@ Samples samples_of(const std::string& name, const TemplateTask& task) {
 
 TEST(TaskExport, WritesWhatTheHarnessWrites) {
   DECIBAN_NEEDS_SHARED(kFolder);
-  const json golden_results = json::parse(read_all(shared(kFolder + "results_" + kDate + ".json")));
+  const ordered_json golden_results =
+      ordered_json::parse(read_all(shared(kFolder + "results_" + kDate + ".json")));
   std::vector<std::unique_ptr<TemplateTask>> tasks;
   std::vector<Samples> samples;
   std::vector<const TaskSpec*> specs;
   std::vector<Record> records;
   for (const char* name : {"arc_easy", "lambada_openai", "winogrande", "record", "wikitext"}) {
-    specs.push_back(catalogue().find(name));
+    specs.push_back(all_tasks().find(name));
     tasks.push_back(std::make_unique<TemplateTask>(*specs.back(), TaskMode::lm_eval));
     samples.push_back(samples_of(name, *tasks.back()));
     const Samples& own = samples.back();
@@ -78,7 +79,7 @@ TEST(TaskExport, WritesWhatTheHarnessWrites) {
     for (std::size_t d = 0; d < own.lines.size(); ++d) {
       lines.push_back(sample_line(*tasks.back(), own.corpus, d, own.records[d]));
       // Keys in their order and every value but how a whole number is written (1 or 1.0).
-      const json line = json::parse(lines.back());
+      const ordered_json line = ordered_json::parse(lines.back());
       std::vector<std::string> ours, theirs;
       for (const auto& [key, value] : line.items()) ours.push_back(key);
       for (const auto& [key, value] : own.lines[d].items()) theirs.push_back(key);
@@ -104,7 +105,7 @@ TEST(TaskExport, WritesWhatTheHarnessWrites) {
   const ScratchDirectory scratch;
   const auto file = export_results(scratch / "results_then.json", run, exported, results);
   EXPECT_TRUE(std::filesystem::exists(scratch / "samples_winogrande_then.jsonl"));
-  const json ours = json::parse(read_all(file));
+  const ordered_json ours = ordered_json::parse(read_all(file));
   for (const auto& [task, figures] : golden_results["results"].items()) {
     for (const auto& [key, value] : figures.items()) {
       ASSERT_TRUE(ours["results"][task].contains(key)) << task << " " << key;
@@ -175,7 +176,7 @@ TEST(TaskResults, GroupsHaveTheirMeans) {
 
 // Questions of one passage are resampled together: the interval widens.
 TEST(TaskResults, ClustersWidenTheInterval) {
-  const TaskSpec& spec = *catalogue().find("boolq");
+  const TaskSpec& spec = *all_tasks().find("boolq");
   std::vector<Record> records;
   for (int i = 0; i < 200; ++i) {
     Record& record = records.emplace_back();

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-const TaskCatalogue& catalogue() {
+const TaskCatalogue& built_in() {
   static const TaskCatalogue all = task_catalogue();
   return all;
 }
@@ -35,7 +35,7 @@ TEST_P(GoldenRequests, AreReproducedByteForByte) {
   const std::vector<json> lines = read_lines(path);
   ASSERT_FALSE(lines.empty());
   const std::string name = lines[0]["task"];
-  const TaskSpec* spec = catalogue().find(name);
+  const TaskSpec* spec = built_in().find(name);
   ASSERT_NE(spec, nullptr) << name;
   const Corpus rows = golden_rows(lines);
   const std::size_t shots = lines[0]["fewshot"];
@@ -104,7 +104,7 @@ TEST(WholeSplits, HaveTheHarnesssRequests) {
   std::size_t checked = 0;
   for (const json& entry : golden_hashes["files"]) {
     const std::string name = entry["task"], file = entry["file"];
-    const TaskSpec* spec = catalogue().find(name);
+    const TaskSpec* spec = built_in().find(name);
     ASSERT_NE(spec, nullptr) << name;
     const Corpus rows = read_task_rows(shared("data/tasks/" + file), spec->data.form);
     const std::size_t shots = entry["num_fewshot"];
@@ -141,7 +141,7 @@ TEST(WholeSplits, HaveVersion03sRequestsAndResults) {
   for (const json& entry : golden_legacy["checks"]) {
     std::string name = entry["task"];
     if (name.starts_with("hendrycksTest-")) name = "mmlu_" + name.substr(14);
-    const TaskSpec* spec = catalogue().find(name);
+    const TaskSpec* spec = built_in().find(name);
     ASSERT_NE(spec, nullptr) << name;
     const std::string file = entry["file"];
     const Corpus rows =
@@ -182,7 +182,7 @@ TEST(WholeSplits, HaveVersion03sRequestsAndResults) {
 }
 
 TEST(TemplateTask, TellsWhatIsMissingInARow) {
-  const TaskSpec& spec = *catalogue().find("arc_easy");
+  const TaskSpec& spec = *built_in().find("arc_easy");
   const Corpus rows = rows_corpus({{{"question", "q"}, {"choices", {{"text", {"a"}}, {"label", {"A"}}}}}});
   TemplateTask task(spec, TaskMode::lm_eval);
   try {
@@ -195,17 +195,17 @@ TEST(TemplateTask, TellsWhatIsMissingInARow) {
 }
 
 TEST(TemplateTask, NeedsAPoolThatIsLargeEnough) {
-  const TaskSpec& spec = *catalogue().find("copa");
+  const TaskSpec& spec = *built_in().find("copa");
   const Corpus pool = rows_corpus({json::object(), json::object()});
   EXPECT_THROW(TemplateTask(spec, TaskMode::lm_eval, {2, nullptr}), std::invalid_argument);
   EXPECT_THROW(TemplateTask(spec, TaskMode::lm_eval, {2, &pool}), std::invalid_argument);  // one is spare
   EXPECT_NO_THROW(TemplateTask(spec, TaskMode::lm_eval, {1, &pool}));
-  EXPECT_THROW(TemplateTask(*catalogue().find("wikitext"), TaskMode::lm_eval, {1, &pool}),
+  EXPECT_THROW(TemplateTask(*built_in().find("wikitext"), TaskMode::lm_eval, {1, &pool}),
                std::invalid_argument);
 }
 
 TEST(TemplateTask, QuestionsOfOnePassageAreAClusterAndThoseWithoutOneAreNot) {
-  const TaskSpec& spec = *catalogue().find("sciq");
+  const TaskSpec& spec = *built_in().find("sciq");
   const auto row = [](const char* support) -> json {
     return {{"support", support}, {"question", "q"},    {"distractor1", "a"},
             {"distractor2", "b"}, {"distractor3", "c"}, {"correct_answer", "d"}};

@@ -12,7 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 
-double normal(Random& random) {
+double standard_normal(Random& random) {
   double sum = -6;
   for (int i = 0; i < 12; ++i) sum += random.unit();
   return sum;
@@ -26,12 +26,13 @@ Panel panel_of(const std::vector<double>& levels, std::size_t documents, double 
   std::vector<double> difficulty;
   for (std::size_t d = 0; d < documents; ++d) {
     panel.bytes.push_back(500 + 3000 * random.unit());
-    difficulty.push_back(1 + 0.2 * normal(random));
+    difficulty.push_back(1 + 0.2 * standard_normal(random));
   }
   for (const double level : levels) {
     panel.bits.emplace_back();
     for (std::size_t d = 0; d < documents; ++d)
-      panel.bits.back().push_back(panel.bytes[d] * level * difficulty[d] * (1 + spread * normal(random)));
+      panel.bits.back().push_back(panel.bytes[d] * level * difficulty[d] *
+                                  (1 + spread * standard_normal(random)));
   }
   return panel;
 }

@@ -16,7 +16,7 @@
 namespace deciban {
 namespace {
 
-double normal(Random& random) {
+double gaussian(Random& random) {
   return std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(2 * std::numbers::pi * random.unit());
 }
 
@@ -37,14 +37,14 @@ std::vector<SpeedSamples> simulate(Random& random, const Noise& noise, std::size
   for (std::size_t r = 0; r < rounds; ++r) {
     if (random.unit() < 0.2) busy = !busy;
     const double drift = noise.drift * static_cast<double>(r) / static_cast<double>(rounds);
-    const double luck[2] = {noise.luck * normal(random), noise.luck * normal(random)};
+    const double luck[2] = {noise.luck * gaussian(random), noise.luck * gaussian(random)};
     for (std::size_t c = 0; c < cases; ++c) {
       samples[c].name = "case " + std::to_string(c);
       samples[c].paired = true;
       for (int side = 0; side < 2; ++side) {
         double log = 1e9;
         for (int b = 0; b < noise.batches; ++b) {
-          double batch = noise.jitter * normal(random);
+          double batch = noise.jitter * gaussian(random);
           if (busy) batch += noise.neighbours * random.unit();
           if (random.unit() < noise.outliers) batch += -0.4 * std::log(1 - random.unit());
           log = std::min(log, batch);

@@ -70,12 +70,12 @@ const std::vector<RatioTerm> kSample =
           {931, 674,  1404, 1356, 880,  1043, 445,  705, 1222, 1477, 1092, 727, 918,  1426,
            554, 2003, 978,  733,  652,  624,  1606, 557, 720,  1154, 598,  615, 2550, 1020,
            910, 3211, 1805, 1463, 1692, 1457, 1171, 341, 1518, 1023, 2347, 1806});
-const std::vector<RatioTerm> kY = ones(
+const std::vector<RatioTerm> kOnes = ones(
     {0.4285, 0.4535, 1.8253, 1.5223, 0.9747, 3.5027, 4.1093, 1.8292, 0.7421, 2.3019, 1.9135, 8.0997, 1.8646,
      2.7035, 1.2573, 8.5064, 1.3389, 5.6792, 9.6379, 0.702,  0.5112, 0.6585, 0.6326, 1.173,  0.3945});
 const std::vector<RatioTerm> kZ = ones({0.8503, 0.7158, 0.3483, 0.5079, 1.8212, 0.6365, 0.7095, 0.7348,
                                         0.2764, 0.9607, 1.1353, 0.2272, 0.8345, 0.3747, 0.6103});
-const std::vector<std::vector<RatioTerm>> kYZ{kY, kZ};
+const std::vector<std::vector<RatioTerm>> kYZ{kOnes, kZ};
 const std::vector<std::vector<RatioTerm>> kHalves{{kSample.begin(), kSample.begin() + 25},
                                                   {kSample.begin() + 25, kSample.end()}};
 

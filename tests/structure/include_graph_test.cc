@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -32,7 +33,8 @@ const std::vector<Arrow>& arrows() {
       {"bench/", {"engine/", "datasets/paper.h", "reports/"}},
       {"plugins/",
        {"engine/export.h", "engine/plugin_api.h", "engine/lm.h", "engine/checkpoint.h", "engine/tokenizer.h",
-        "engine/ops.h", "engine/packer.h", "engine/device.h", "engine/causal_convolution.h", "engine/model_info_json.h"}},
+        "engine/ops.h", "engine/packer.h", "engine/device.h", "engine/causal_convolution.h",
+        "engine/model_info_json.h"}},
       {"cli/", {"engine/", "datasets/", "reports/", "evals/", "bench/"}},
       {"scripts/", {"engine/"}},
       {"tests/", {"engine/", "datasets/", "reports/", "evals/", "bench/", "cli/", "plugins/"}},
@@ -98,6 +100,24 @@ TEST(IncludeGraph, FollowsTheArrows) {
 }
 
 // The table itself: each kind of forbidden arrow is recognised, and each allowed one passes.
+// Then a header that forgets an include of its own fails the build (cmake/HeaderTest.cmake sees to those
+// without a .cc).
+TEST(IncludeGraph, ASourceIncludesItsOwnHeaderFirst) {
+  int pairs = 0;
+  std::vector<std::string> others;
+  for (const SourceFile& file : source_files({".cc"})) {
+    const std::string header = file.path.substr(0, file.path.size() - 2) + "h";
+    if (!std::filesystem::exists(source_dir() / header)) continue;
+    ++pairs;
+    const auto first = std::find_if(file.lines.begin(), file.lines.end(),
+                                    [](const std::string& line) { return line.starts_with("#include"); });
+    if (first == file.lines.end() || !first->starts_with("#include \"" + header + "\""))
+      others.push_back(file.path);
+  }
+  EXPECT_GT(pairs, 100);
+  EXPECT_THAT(others, IsEmpty()) << "the first include must be the file's own header";
+}
+
 TEST(IncludeGraph, ObjectsToEveryForbiddenArrow) {
   const std::vector<std::pair<std::string, std::string>> forbidden = {
       {"engine/lm.h", "reports/record.h"},
