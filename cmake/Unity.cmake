@@ -6,5 +6,8 @@ option(DECIBAN_UNITY "Compile sources in batches" OFF)
 function(deciban_unity)
   if(DECIBAN_UNITY)
     set_target_properties(${ARGN} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    foreach(target ${ARGN})  # the warning is meant for headers: a batch includes sources
+      target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+    endforeach()
   endif()
 endfunction()
