@@ -142,7 +142,8 @@ int fetch_vocabulary(const FetchOptions& options, const std::string& rest, const
 
 }  // namespace
 
-int fetch(const FetchOptions& options, const Console& console) {
+int fetch(const FetchOptions& words, const Console& console) {
+  const FetchOptions options = with_from_words(words);
   if (!options.manifest.empty()) {
     if (!options.source.empty())
       throw std::invalid_argument("a manifest names its source itself; leave out '" + options.source + "'");

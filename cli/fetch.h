@@ -15,6 +15,7 @@ namespace deciban {
 struct FetchOptions {
   std::string source, output;
   std::vector<std::string> categories;
+  std::vector<std::string> from_words;  // a date; for arXiv also a form of text, which goes to `text`
   std::string from, to;
   std::optional<std::size_t> count, min_characters;
   std::optional<std::uint64_t> seed;

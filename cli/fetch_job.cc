@@ -101,6 +101,19 @@ const Source& source_of(const std::string& word, std::string& rest) {
                                                          did_you_mean(name, known), shapes));
 }
 
+FetchOptions with_from_words(FetchOptions options) {
+  for (const std::string& word : options.from_words) {
+    const bool form = word == "html" || word == "source" || word == "auto";
+    std::string& value = form ? options.text : options.from;
+    if (!value.empty() && value != word)
+      throw std::invalid_argument(fmt::format("--from '{}': {} is '{}' already", word,
+                                              form ? "the form of the texts" : "the first day", value));
+    value = word;
+  }
+  options.from_words.clear();
+  return options;
+}
+
 void check_options(const FetchOptions& options, std::string_view source) {
   struct Use {
     const char* option;

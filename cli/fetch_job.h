@@ -18,6 +18,8 @@ namespace deciban {
 const Source& source_of(const std::string& word, std::string& rest);
 // An option that the source has no use for is a mistake that nobody should have to find out later.
 void check_options(const FetchOptions& options, std::string_view source);
+// With the words of --from where they belong: a date in `from`, a form of text in `text`.
+FetchOptions with_from_words(FetchOptions options);
 // "deciban/VERSION (mailto:ADDRESS)"; the address must be there where the source wants it.
 std::string user_agent(const FetchOptions& options, const Source& source);
 // How requests to the source's servers are made: their pace, cache and user agent.

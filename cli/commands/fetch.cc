@@ -26,8 +26,12 @@ void add_fetch(CLI::App& app, FetchOptions& options) {
                "also write the edition that may be passed on: texts under open licences, of others ids, "
                "hashes and offsets")
       ->group("what");
-  word("--from", options.from, "first day of submission or creation, or a month (2026-10)", "DATE",
-       "which documents");
+  app.add_option(
+         "--from", options.from_words,
+         "first day of submission or creation, or a month (2026-10); of arXiv also html or source, as "
+         "--text")
+      ->type_name("DATE")
+      ->group("which documents");
   word("--to", options.to, "last day, included; default: the end of --from's month", "DATE",
        "which documents");
   app.add_option("-n,--count", options.count,

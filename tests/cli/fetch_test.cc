@@ -78,6 +78,15 @@ TEST_F(FetchTest, MakesACorpusAndMakesItAgain) {
   EXPECT_THAT(gone.err, HasSubstr("6 of 6 documents could not be had as they were"));
 }
 
+TEST_F(FetchTest, TheFormOfTheTextsCanBeSaidWithFrom) {
+  ASSERT_EQ(run(words({"--from", "source"})).code, 0);
+  const std::string corpus = read_all(at("papers.jsonl"));
+  EXPECT_THAT(server_.targets(), testing::Not(testing::Contains(HasSubstr("/html/"))));
+  std::filesystem::remove(at("papers.jsonl"));
+  ASSERT_EQ(run(words({"--text", "source"})).code, 0);
+  EXPECT_EQ(read_all(at("papers.jsonl")), corpus);
+}
+
 TEST_F(FetchTest, KilledBetweenRequestsItGoesOn) {
   ASSERT_EQ(run(words()).code, 0);
   const std::string expected = read(at("papers.jsonl")) + read(at("papers.manifest.json"));
@@ -153,6 +162,11 @@ TEST_F(FetchTest, NamesWhatIsWrongBeforeAnythingIsAsked) {
               HasSubstr("'yesterday' is not a date"));
   EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "2025-01", "--text", "pdf"}),
               HasSubstr("html, source and auto"));
+  EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "2025-01", "--from", "2025-02"}),
+              HasSubstr("--from '2025-02': the first day is '2025-01' already"));
+  EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "html", "--text", "source"}),
+              HasSubstr("--from 'html': the form of the texts is 'source' already"));
+  EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "html"}), HasSubstr("--from is missing"));
   EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "2025-01", "--split", "train"}),
               HasSubstr("--split means nothing to 'arxiv'"));
   EXPECT_THAT(message({"arxiv", "--category", "cs.CL", "--from", "2025-01", "--server", "api=x"}),

@@ -336,6 +336,25 @@ TEST_F(ArxivTest, EveryMisbehaviourThatLastsLosesNothing) {
   }
 }
 
+TEST_F(ArxivTest, RedirectLoopsAndEndlessAnswersLoseNothing) {
+  const std::string expected = (fetch(), bytes());
+  for (const Misbehaviour& way : lasting_misbehaviours()) {
+    SCOPED_TRACE(way.name);
+    forget();
+    cached_ = false;
+    server_.set_mischief([&](const httplib::Request& request, httplib::Response& response) {
+      return request.target.find("/oai") != std::string::npos && way.answer(request, response);
+    });
+    EXPECT_THROW(fetch(), std::runtime_error);
+    EXPECT_FALSE(std::filesystem::exists(corpus_)) << "half a corpus";
+    server_.set_mischief({});
+    server_.forget_requests();
+    fetch();
+    EXPECT_EQ(bytes(), expected);
+    EXPECT_THAT(server_.targets(), Each(Not(HasSubstr("/api/query")))) << "the list was fetched before";
+  }
+}
+
 TEST_F(ArxivTest, InterruptedBetweenAnyTwoRequestsItGoesOn) {
   query_.count = 6;
   const std::string expected = (fetch(), bytes());

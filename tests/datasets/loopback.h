@@ -162,4 +162,26 @@ inline std::vector<Misbehaviour> misbehaviours(Loopback& server) {
   };
 }
 
+// Ways that do not pass by waiting: asking again would give the same.
+inline std::vector<Misbehaviour> lasting_misbehaviours() {
+  using httplib::Request;
+  using httplib::Response;
+  return {
+      {"RedirectLoop",
+       [](const Request& request, Response& response) {
+         response.set_redirect(request.target, 302);
+         return true;
+       }},
+      {"Oversize",
+       [](const Request&, Response& response) {
+         response.set_content_provider(std::size_t{1} << 40, "application/xml",
+                                       [](std::size_t, std::size_t, httplib::DataSink& sink) {
+                                         static const std::string zeros(1 << 20, '0');
+                                         return sink.write(zeros.data(), zeros.size());
+                                       });
+         return true;
+       }},
+  };
+}
+
 }  // namespace deciban

@@ -22,7 +22,7 @@ json with(const char* pointer, const json& value) {
 
 TokenizerJson parse(const json& file) { return parse_tokenizer_json(file.dump(), "t.json"); }
 
-std::string error_of(const std::string& text) {
+std::string refusal_of(const std::string& text) {
   try {
     parse_tokenizer_json(text, "t.json");
   } catch (const std::runtime_error& error) {
@@ -31,7 +31,7 @@ std::string error_of(const std::string& text) {
   return "";
 }
 
-std::string error_of(const json& file) { return error_of(file.dump()); }
+std::string refusal_of(const json& file) { return refusal_of(file.dump()); }
 
 json added(int id, const char* content) { return {{"id", id}, {"content", content}, {"special", true}}; }
 
@@ -107,91 +107,92 @@ TEST(TokenizerJson, FindsTheStartToken) {
   file["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"<cls>", 9}}, {"sep", {"</s>", 3}}};
   EXPECT_EQ(parse(file).start_token, 9);
   file["post_processor"]["cls"][0] = "<none>";
-  EXPECT_EQ(error_of(file), "t.json: post_processor: the token '<none>' has no id");
+  EXPECT_EQ(refusal_of(file), "t.json: post_processor: the token '<none>' has no id");
 }
 
 TEST(TokenizerJson, RefusesOtherModelsByName) {
   for (const std::string kind : {"Unigram", "WordPiece", "WordLevel"}) {
-    EXPECT_EQ(error_of(with("/model/type", kind)),
+    EXPECT_EQ(refusal_of(with("/model/type", kind)),
               "t.json: model: the model type '" + kind + "' is not supported, only BPE is");
   }
   json file = minimal();
   file["model"].erase("type");
-  EXPECT_EQ(error_of(file), "");  // old files have no type
+  EXPECT_EQ(refusal_of(file), "");  // old files have no type
   file["model"].erase("merges");
-  EXPECT_EQ(error_of(file), "t.json: model: the model type '(none given)' is not supported, only BPE is");
+  EXPECT_EQ(refusal_of(file), "t.json: model: the model type '(none given)' is not supported, only BPE is");
 }
 
 TEST(TokenizerJson, RefusesUnknownPartsByName) {
-  EXPECT_THAT(error_of(with("/pre_tokenizer", {{"type", "BertPreTokenizer"}})),
+  EXPECT_THAT(refusal_of(with("/pre_tokenizer", {{"type", "BertPreTokenizer"}})),
               testing::StartsWith(
                   "t.json: pre_tokenizer: the pre_tokenizer 'BertPreTokenizer' is not supported (known: "));
   EXPECT_THAT(
-      error_of(
+      refusal_of(
           with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Punctuation"}}}}})),
       testing::StartsWith("t.json: pre_tokenizer.pretokenizers[0]: the pre_tokenizer 'Punctuation' is not"));
   EXPECT_THAT(
-      error_of(with("/normalizer", {{"type", "Lowercase"}})),
+      refusal_of(with("/normalizer", {{"type", "Lowercase"}})),
       testing::StartsWith("t.json: normalizer: the normalizer 'Lowercase' is not supported (known: "));
-  EXPECT_THAT(error_of(with("/decoder", {{"type", "WordPiece"}})),
+  EXPECT_THAT(refusal_of(with("/decoder", {{"type", "WordPiece"}})),
               testing::StartsWith("t.json: decoder: the decoder 'WordPiece' is not supported (known: "));
-  EXPECT_EQ(error_of(with("/model/dropout", 0.1)),
+  EXPECT_EQ(refusal_of(with("/model/dropout", 0.1)),
             "t.json: model.dropout: is not 0: encoding would be random");
-  EXPECT_EQ(error_of(with("/model/end_of_word_suffix", "</w>")),
+  EXPECT_EQ(refusal_of(with("/model/end_of_word_suffix", "</w>")),
             "t.json: model.end_of_word_suffix: '</w>' is not supported");
+  EXPECT_EQ(refusal_of(
+                with("/normalizer", {{"type", "Replace"}, {"pattern", {{"Regex", " +"}}}, {"content", " "}})),
+            "t.json: normalizer.pattern: only patterns of the kind String are supported here");
   EXPECT_EQ(
-      error_of(with("/normalizer", {{"type", "Replace"}, {"pattern", {{"Regex", " +"}}}, {"content", " "}})),
-      "t.json: normalizer.pattern: only patterns of the kind String are supported here");
-  EXPECT_EQ(
-      error_of(with("/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers":
+      refusal_of(with("/pre_tokenizer", json::parse(R"({"type": "Sequence", "pretokenizers":
                 [{"type": "ByteLevel"}, {"type": "Digits"}]})"))),
       "t.json: pre_tokenizer.pretokenizers[1]: a pre_tokenizer ('Digits') after ByteLevel is not supported");
-  EXPECT_EQ(error_of(with("/pre_tokenizer", json::parse(R"({"type": "Split", "pattern": {"Regex": "a"},
+  EXPECT_EQ(refusal_of(with("/pre_tokenizer", json::parse(R"({"type": "Split", "pattern": {"Regex": "a"},
                 "behavior": "Shuffled"})"))),
             "t.json: pre_tokenizer.behavior: the behavior 'Shuffled' is not supported");
-  EXPECT_EQ(error_of(with("/decoder", {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}})),
+  EXPECT_EQ(refusal_of(with("/decoder", {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}})),
             "t.json: decoder: Strip is supported after Fuse only");
 }
 
 TEST(TokenizerJson, RefusesBrokenFilesSayingWhere) {
-  EXPECT_THAT(error_of(std::string("{\"model\": ")), testing::StartsWith("t.json: not valid JSON at byte "));
-  EXPECT_THAT(error_of(std::string("{\"model\": 1e999}")), testing::StartsWith("t.json: not valid JSON: "));
-  EXPECT_EQ(error_of(std::string("[1, 2]")), "t.json: this is not a tokenizer.json: it has no \"model\"");
-  EXPECT_EQ(error_of(std::string("{\"vocab\": {}}")),
+  EXPECT_THAT(refusal_of(std::string("{\"model\": ")),
+              testing::StartsWith("t.json: not valid JSON at byte "));
+  EXPECT_THAT(refusal_of(std::string("{\"model\": 1e999}")), testing::StartsWith("t.json: not valid JSON: "));
+  EXPECT_EQ(refusal_of(std::string("[1, 2]")), "t.json: this is not a tokenizer.json: it has no \"model\"");
+  EXPECT_EQ(refusal_of(std::string("{\"vocab\": {}}")),
             "t.json: this is not a tokenizer.json: it has no \"model\"");
-  EXPECT_EQ(error_of(with("/model", nullptr)), "t.json: model: is missing");
-  EXPECT_EQ(error_of(with("/model/vocab", {"a", "b"})),
+  EXPECT_EQ(refusal_of(with("/model", nullptr)), "t.json: model: is missing");
+  EXPECT_EQ(refusal_of(with("/model/vocab", {"a", "b"})),
             "t.json: model.vocab: is not an object of texts and ids");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", "two")),
+  EXPECT_EQ(refusal_of(with("/model/vocab/ab", "two")),
             "t.json: model.vocab: the id of 'ab' is not a whole number");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", -2)),
+  EXPECT_EQ(refusal_of(with("/model/vocab/ab", -2)),
             "t.json: model.vocab: the id of 'ab' is -2, outside 0 to 2097151");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", 18446744073709551615u)),
+  EXPECT_EQ(refusal_of(with("/model/vocab/ab", 18446744073709551615u)),
             "t.json: model.vocab: the id of 'ab' is 18446744073709551615, outside 0 to 2097151");
-  EXPECT_EQ(error_of(with("/model/vocab/ab", 1)), "t.json: model.vocab: 'ab' and 'b' have the same id 1");
-  EXPECT_EQ(error_of(with("/model/merges", {"a b c"})),
+  EXPECT_EQ(refusal_of(with("/model/vocab/ab", 1)), "t.json: model.vocab: 'ab' and 'b' have the same id 1");
+  EXPECT_EQ(refusal_of(with("/model/merges", {"a b c"})),
             "t.json: model.merges[0]: is neither \"LEFT RIGHT\" nor [LEFT, RIGHT]");
-  EXPECT_EQ(error_of(with("/model/merges", {"a b", {"a"}})),
+  EXPECT_EQ(refusal_of(with("/model/merges", {"a b", {"a"}})),
             "t.json: model.merges[1]: is neither \"LEFT RIGHT\" nor [LEFT, RIGHT]");
-  EXPECT_EQ(error_of(with("/model/byte_fallback", "yes")),
+  EXPECT_EQ(refusal_of(with("/model/byte_fallback", "yes")),
             "t.json: model.byte_fallback: is neither true nor false");
-  EXPECT_EQ(error_of(with("/added_tokens", json::array({added(5, "a")}))),
+  EXPECT_EQ(refusal_of(with("/added_tokens", json::array({added(5, "a")}))),
             "t.json: added_tokens[0]: 'a' has id 5, but elsewhere 0");
-  EXPECT_EQ(error_of(with("/added_tokens", json::array({added(1, "<s>")}))),
+  EXPECT_EQ(refusal_of(with("/added_tokens", json::array({added(1, "<s>")}))),
             "t.json: added_tokens[0]: id 1 is '<s>', but elsewhere 'b'");
-  EXPECT_EQ(error_of(with("/added_tokens", json::array({added(5, "")}))),
+  EXPECT_EQ(refusal_of(with("/added_tokens", json::array({added(5, "")}))),
             "t.json: added_tokens[0]: the content is empty");
-  EXPECT_EQ(error_of(with("/added_tokens", {added(5, "x"), added(5, "x")})),
+  EXPECT_EQ(refusal_of(with("/added_tokens", {added(5, "x"), added(5, "x")})),
             "t.json: added_tokens: id 5 is given twice");
 }
 
 TEST(TokenizerJson, RefusesDeepNesting) {
   json nested = {{"type", "NFC"}};
   for (int i = 0; i < 50; ++i) nested = {{"type", "Sequence"}, {"normalizers", {nested}}};
-  EXPECT_THAT(error_of(with("/normalizer", nested)), testing::HasSubstr("sequences are nested too deeply"));
+  EXPECT_THAT(refusal_of(with("/normalizer", nested)), testing::HasSubstr("sequences are nested too deeply"));
   std::string deep;
   for (int i = 0; i < 200000; ++i) deep += '[';
-  EXPECT_THAT(error_of(deep), testing::StartsWith("t.json: not valid JSON"));
+  EXPECT_THAT(refusal_of(deep), testing::StartsWith("t.json: not valid JSON"));
 }
 
 }  // namespace
