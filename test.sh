@@ -34,14 +34,18 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 
 failed=no
+failures() { sed -n '/^The following tests FAILED:/,/^Errors while/p' "$1" | grep -v '(Skipped)' || true; }
+# Tests that fail beside others are run again alone, one after the other: on a busy machine a server's start or a
+# browser's can be late.  What passes then is named all the same; what fails again fails the run.
 run() {
   local preset=$1
   shift
   scripts/setup.sh "$preset"
   printf '\n== tests, preset %s\n' "$preset"
-  if ! ctest --preset "$preset" --parallel "$(nproc)" "$@" 2>&1 </dev/null | tee "build/$preset/test.log"; then
-    failed=yes
-  fi
+  rm -f "build/$preset/again.log"
+  ctest --preset "$preset" --parallel "$(nproc)" "$@" 2>&1 </dev/null | tee "build/$preset/test.log" && return
+  printf '\n== once more, alone\n'
+  ctest --preset "$preset" --rerun-failed 2>&1 </dev/null | tee "build/$preset/again.log" || failed=yes
 }
 
 slow='[./]Slow'
@@ -56,6 +60,13 @@ for preset in ci asan; do
   [ "$preset" != asan ] || [ "$sanitizers" = yes ] || continue
   if [ "$preset" = ci ]; then printf 'release build, warnings as errors:\n'; else printf 'AddressSanitizer and UBSan:\n'; fi
   grep -E '^([0-9]+% tests passed|No tests were found)' "build/$preset/test.log" || true
+  if [ -f "build/$preset/again.log" ]; then
+    failures "build/$preset/test.log"
+    printf 'these once more, alone: '
+    grep -E '^[0-9]+% tests passed' "build/$preset/again.log" || true
+    failures "build/$preset/again.log"
+    grep -hE 'Failure$|^Expected|^  Actual|^Value of|Which is|error:' "build/$preset/test.log" | head -n 30 || true
+  fi
 done
 if [ "$failed" = yes ]; then
   printf 'FAILED\n'
