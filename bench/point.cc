@@ -159,14 +159,8 @@ class Measurement {
     const auto run = [&] {
       reach(*batch, before);
       for (int i = 0; i < 2; ++i) batch->step_best(next, best);  // caches are warm, steps recorded
-      std::vector<double> seconds;
       const std::optional<double> joules = sensors_.joules();
-      for (std::size_t i = 0; i < several; ++i) {
-        const double start = steady_seconds();
-        batch->step_best(next, best);
-        seconds.push_back(steady_seconds() - start);
-        for (std::size_t s = 0; s < next.size(); ++s) next[s] = best[s].best;
-      }
+      std::vector<double> seconds = timed_steps(*batch, several, next, best);
       if (const auto after = sensors_.joules(); joules && after && *after > *joules) {
         energy += *after - *joules;
         energy_steps += several;
@@ -225,6 +219,19 @@ void describe(CostPoint& point, const ModelInfo& info) {
 }
 
 }  // namespace
+
+std::vector<double> timed_steps(Batch& batch, std::size_t count, std::vector<Token>& next,
+                                std::vector<TokenScore>& best) {
+  std::vector<double> seconds;
+  seconds.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double start = steady_seconds();
+    batch.step_best(next, best);
+    seconds.push_back(steady_seconds() - start);
+    for (std::size_t s = 0; s < next.size(); ++s) next[s] = best[s].best;
+  }
+  return seconds;
+}
 
 std::string to_json_line(const PointRequest& r) {
   return json{{"spec", r.spec},

@@ -23,15 +23,15 @@ std::size_t parse_length(std::string_view word) {
   std::size_t value = 0;
   std::string_view digits = word;
   std::size_t factor = 1;
-  if (digits.ends_with("k")) {
-    factor = 1024;
+  if (digits.ends_with("k") || digits.ends_with("M")) {
+    factor = digits.back() == 'k' ? 1024 : 1024 * 1024;
     digits.remove_suffix(1);
   }
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size() || value == 0 ||
       value > kLongest / factor) {
     throw std::invalid_argument(
-        fmt::format("'{}' is no number of tokens from 1 to {} (like 512 or 64k)", word, kLongest));
+        fmt::format("'{}' is no number of tokens from 1 to {} (like 512, 64k or 1M)", word, kLongest));
   }
   return value * factor;
 }

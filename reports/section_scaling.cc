@@ -6,6 +6,7 @@
 
 #include "reports/chart.h"
 #include "reports/cost_table.h"
+#include "reports/scaling_charts.h"
 #include "reports/sections.h"
 
 namespace deciban {
@@ -24,8 +25,6 @@ constexpr Metric kMetrics[] = {
     {"step_seconds", "One more token", "time for one token",
      "Time for one more token when so many have been read. A flat line is a state of fixed size.",
      TickUnit::seconds},
-    {"generation_seconds", "Generating from nothing", "time to generate so many tokens",
-     "Time to generate the first so many tokens one after the other.", TickUnit::seconds},
     {"cache_bytes", "Memory for what was read", "state or cache",
      "What a model keeps of the text it has read.", TickUnit::bytes},
     {"resident_bytes", "Memory of the process", "most memory of the process",
@@ -99,7 +98,13 @@ void sweep(Page& page, const ReportInput& input, const std::string& kind, const 
   paragraph(section, lead);
   const std::vector<CostSeries> series = cost_series(points);
   for (const Metric& metric : kMetrics) chart_of(section, series, metric, input.options.seed);
-  put_table(section, "How costs grow with the length: Table 1, measured",
+  if (kind == "model") {
+    generation_charts(section, series);
+    size_charts(section, series);
+  }
+  put_table(section,
+            kind == "mixer" ? "How costs grow with the length: the RWKV paper’s Table 1, measured"
+                            : "How costs grow with the length",
             growth_table(points, input.options.seed));
   put_table(section, "Where one becomes cheaper than another", crossover_table(points, input.options.seed));
   put_table(section, "All points", cost_table(points));
