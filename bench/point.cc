@@ -25,6 +25,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLeastSteps = 16, kMostSteps = 256;  // after one reading
+constexpr std::size_t kWarmSteps = 2;                      // not counted
 
 // The same seeded tokens for every model, up to its vocabulary.
 std::vector<Token> some_tokens(std::size_t count, std::size_t vocabulary, std::uint64_t seed) {
@@ -150,15 +151,20 @@ class Measurement {
       point_.unmet.push_back("step: this model only scores");
       return;
     }
-    const std::size_t several = std::clamp(request_.length / 8, kLeastSteps, kMostSteps);
-    const std::size_t before = request_.length - std::min(request_.length, several / 2);
+    std::size_t several = std::clamp(request_.length / 8, kLeastSteps, kMostSteps);
+    std::size_t before = request_.length - std::min(request_.length, several / 2);
+    if (const auto limit = model_.info().context_limit) {  // near a model's end they all lie before it
+      several = std::min(several, *limit - std::min(*limit - 1, kWarmSteps));
+      before = std::min(before, *limit - std::min(*limit, several + kWarmSteps));
+    }
     std::vector<TokenScore> best(request_.batch);
     std::vector<Token> next(request_.batch, texts_.text(0)[0]);
     double energy = 0;
     std::size_t energy_steps = 0;
     const auto run = [&] {
       reach(*batch, before);
-      for (int i = 0; i < 2; ++i) batch->step_best(next, best);  // caches are warm, steps recorded
+      for (std::size_t i = 0; i < kWarmSteps; ++i)
+        batch->step_best(next, best);  // steps are recorded by then
       const std::optional<double> joules = sensors_.joules();
       std::vector<double> seconds = timed_steps(*batch, several, next, best);
       if (const auto after = sensors_.joules(); joules && after && *after > *joules) {

@@ -179,6 +179,8 @@ TEST(MeasurePoint, Rwkv7sMemoryIsFlatAndATransformersIsNot) {
 #if !defined(__SANITIZE_ADDRESS__)
   EXPECT_LT(bytes(after, "resident_bytes") - bytes(before, "resident_bytes"), 2 << 20);
 #endif
+  // At the end of a model's positions the steps are taken before it.
+  EXPECT_EQ(measured("random:pythia-70m,layers=1,vocab=256,context=150", 148).length, 148u);
   const std::string transformer = "random:pythia-70m,layers=1,vocab=256,context=8192";
   EXPECT_GT(bytes(measured(transformer, 4096), "cache_bytes"),
             3 * bytes(measured(transformer, 1024), "cache_bytes"));
