@@ -51,8 +51,8 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
   chart.x = {"length, tokens", Spacing::logarithmic, TickUnit::count};
   chart.y = {metric.axis, Spacing::logarithmic, metric.unit};
   std::vector<LinesChart::Series> laws;
+  std::vector<std::string> others;
   for (const CostSeries& series : all) {
-    if (chart.series.size() == kMostSeries) break;
     LinesChart::Series line{name_of(series, devices.size() > 1, batches.size() > 1), {}};
     for (const CostPoint& point : series.points) {
       const auto found = point.metrics.find(metric.name);
@@ -63,6 +63,10 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
            Interval{value.low > 0 ? value.low : value.value, std::max(value.high, value.value)}});
     }
     if (line.points.size() < 2) continue;
+    if (chart.series.size() == kMostSeries) {
+      others.push_back(line.name);
+      continue;
+    }
     const GrowthVerdict verdict = growth_of(growth_points(series, metric.name), seed);
     if (verdict.fit) {
       LinesChart::Series law{"", {}, true};
@@ -84,6 +88,7 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
                   "bands are 95 % intervals of medians, dashed lines the laws of the table below.",
                   metric.caption),
       [&](Node parent, double width) { draw_lines(parent, chart, width); });
+  if (!others.empty()) paragraph(section, "Only in the table below: " + listed(others, 9) + ".", "soft");
   return true;
 }
 
