@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds deciban if need be, scores the texts of datasets/demo with the four small models beside them, and measures what
-# length costs a small RWKV-7 and a small transformer (about half a minute on two idle cores).  The first run installs and
+# length costs a small RWKV-7 and a small transformer (about a minute on two cores).  The first run installs and
 # builds (minutes); the next ones find their results in demo-run and only show them.
 set -euo pipefail
 started_in=$(pwd -P)
@@ -27,6 +27,6 @@ cat <<END:
   $deciban eval -m $models/rwkv7/model.pth -c README.md -o runs/readme    # any text file, folder or JSONL
   $deciban eval -m YOUR-RWKV.pth -c $models/texts -o runs/mine            # any RWKV-4 to RWKV-7 checkpoint
   $deciban eval -m HF-DIR-OR-GGUF -c $models/texts -o runs/transformer    # GPT-2, Pythia, OPT, BLOOM, Llama, Qwen
-  $deciban bench -m $models/rwkv7/model.pth -p 1k..64k -o runs/cost         # what length costs your model
+  $deciban bench -m $models/rwkv7/model.pth -p 1k..64k -o runs/cost       # what length costs your model
   $deciban info $models/rwkv7/model.pth                                   # what a checkpoint is
 END:
