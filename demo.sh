@@ -17,7 +17,8 @@ printf '\nTwelve short texts (datasets/demo/texts) under four byte-level models 
 printf '\nWhat length costs: two layers of RWKV-7 and of GPT-NeoX, both 512 wide with random weights, each point in a process\nof its own. RWKV-7 keeps a state of one size: its step and its memory stay as they are. Full attention looks back at\nall of a cache that grows with every token: its step grows as a + bT, reading a prompt as T\302\262.\n\n'
 "$deciban" bench -m random:rwkv7-0.1b,layers=2,width=512,vocab=256 \
   -m random:pythia-70m,layers=2,vocab=256,context=16384 --label RWKV-7 --label GPT-NeoX \
-  -p 512..8k,12k -n 2048 --min-runs 3 --min-time 0.1 --noise 10 --time-limit 5 -o demo-run
+  --threads 1 \
+  -p 1k,2k,4k,6k,8k -n 2048 --min-runs 3 --min-time 0.1 --noise 5 --time-limit 4 -o demo-run
 "$deciban" report demo-run -c "$models/texts" -o demo-run/report.html
 
 printf '\nWhat to try next'
