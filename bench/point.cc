@@ -25,6 +25,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLeastSteps = 16, kMostSteps = 256;  // after one reading
+constexpr std::size_t kWarmSteps = 2;                      // not counted
 
 // The same seeded tokens for every model, up to its vocabulary.
 std::vector<Token> some_tokens(std::size_t count, std::size_t vocabulary, std::uint64_t seed) {
@@ -150,23 +151,22 @@ class Measurement {
       point_.unmet.push_back("step: this model only scores");
       return;
     }
-    const std::size_t several = std::clamp(request_.length / 8, kLeastSteps, kMostSteps);
-    const std::size_t before = request_.length - std::min(request_.length, several / 2);
+    std::size_t several = std::clamp(request_.length / 8, kLeastSteps, kMostSteps);
+    std::size_t before = request_.length - std::min(request_.length, several / 2);
+    if (const auto limit = model_.info().context_limit) {  // near a model's end they all lie before it
+      several = std::min(several, *limit - std::min(*limit - 1, kWarmSteps));
+      before = std::min(before, *limit - std::min(*limit, several + kWarmSteps));
+    }
     std::vector<TokenScore> best(request_.batch);
     std::vector<Token> next(request_.batch, texts_.text(0)[0]);
     double energy = 0;
     std::size_t energy_steps = 0;
     const auto run = [&] {
       reach(*batch, before);
-      for (int i = 0; i < 2; ++i) batch->step_best(next, best);  // caches are warm, steps recorded
-      std::vector<double> seconds;
+      for (std::size_t i = 0; i < kWarmSteps; ++i)
+        batch->step_best(next, best);  // steps are recorded by then
       const std::optional<double> joules = sensors_.joules();
-      for (std::size_t i = 0; i < several; ++i) {
-        const double start = steady_seconds();
-        batch->step_best(next, best);
-        seconds.push_back(steady_seconds() - start);
-        for (std::size_t s = 0; s < next.size(); ++s) next[s] = best[s].best;
-      }
+      std::vector<double> seconds = timed_steps(*batch, several, next, best);
       if (const auto after = sensors_.joules(); joules && after && *after > *joules) {
         energy += *after - *joules;
         energy_steps += several;
@@ -225,6 +225,19 @@ void describe(CostPoint& point, const ModelInfo& info) {
 }
 
 }  // namespace
+
+std::vector<double> timed_steps(Batch& batch, std::size_t count, std::vector<Token>& next,
+                                std::vector<TokenScore>& best) {
+  std::vector<double> seconds;
+  seconds.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double start = steady_seconds();
+    batch.step_best(next, best);
+    seconds.push_back(steady_seconds() - start);
+    for (std::size_t s = 0; s < next.size(); ++s) next[s] = best[s].best;
+  }
+  return seconds;
+}
 
 std::string to_json_line(const PointRequest& r) {
   return json{{"spec", r.spec},

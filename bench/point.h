@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/samples.h"
 #include "engine/lm.h"
@@ -33,6 +34,11 @@ std::string point_key(const PointRequest& request);
 // or memory that does not suffice, gives a marked point.  `open` is open_model() but in tests.
 using OpenModel = std::function<std::unique_ptr<LanguageModel>(const std::string&, const ModelOptions&)>;
 CostPoint measure_point(const PointRequest& request, const OpenModel& open = open_model);
+
+// `count` greedy steps of the batch from the tokens `next` on (which become the last ones), each with its
+// seconds.  `best` is as long as `next`.
+std::vector<double> timed_steps(Batch& batch, std::size_t count, std::vector<Token>& next,
+                                std::vector<TokenScore>& best);
 
 // The request's part of a point: key, spec, length, batch, machine; status "failed" until it is measured.
 CostPoint unmeasured_point(const PointRequest& request);

@@ -23,15 +23,15 @@ std::size_t parse_length(std::string_view word) {
   std::size_t value = 0;
   std::string_view digits = word;
   std::size_t factor = 1;
-  if (digits.ends_with("k")) {
-    factor = 1024;
+  if (digits.ends_with("k") || digits.ends_with("M")) {
+    factor = digits.back() == 'k' ? 1024 : 1024 * 1024;
     digits.remove_suffix(1);
   }
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size() || value == 0 ||
       value > kLongest / factor) {
     throw std::invalid_argument(
-        fmt::format("'{}' is no number of tokens from 1 to {} (like 512 or 64k)", word, kLongest));
+        fmt::format("'{}' is no number of tokens from 1 to {} (like 512, 64k or 1M)", word, kLongest));
   }
   return value * factor;
 }
@@ -53,23 +53,25 @@ struct Preset {
   std::string_view lengths;
   std::size_t generate;
 };
+// Fig. 7 ends at 1000 tokens, which GPT-2 can still read.
+constexpr std::string_view kPaperLengths = "64,125,250,500,1000";
 const std::array<Preset, 3>& presets() {
   static const std::array<Preset, 3> all{{
       {"rwkv-paper",
        "Fig. 7, 13 and 14 of the RWKV paper on shapes of about 160 M parameters",
        {"random:rwkv4-169m", "random:rwkv7-0.1b", "random:pythia-160m", "random:opt-125m", "random:gpt2"},
-       "64..1024",
+       kPaperLengths,
        1000},
       {"rwkv-paper-1.5b",
        "the same at about 1.5 G parameters",
        {"random:rwkv4-1.5b", "random:rwkv7-1.5b", "random:pythia-1.4b", "random:opt-1.3b",
         "random:bloom-1b7"},
-       "64..1024",
+       kPaperLengths,
        1000},
       {"rwkv-paper-3b",
        "the same at about 3 G parameters",
        {"random:rwkv4-3b", "random:rwkv7-2.9b", "random:pythia-2.8b", "random:opt-2.7b", "random:bloom-3b"},
-       "64..1024",
+       kPaperLengths,
        1000},
   }};
   return all;

@@ -238,9 +238,12 @@ Table mixer_laws_table(const std::vector<CostPoint>& points, std::uint64_t seed)
   }
   table.notes = {
       fmt::format(
-          "Laws of T at d = {}; slope: of log time over the longest lengths; in d: from d = {} to {} at the "
-          "longest length. Hyena's and RWKV-7's claims are their own papers'.",
-          widest, narrowest, widest),
+          "Laws of T at d = {}; slope: of log time over the longest lengths{}. Hyena's and RWKV-7's claims "
+          "are their own papers'.",
+          widest,
+          narrowest == widest
+              ? std::string()
+              : fmt::format("; in d: from d = {} to {} at the longest length", narrowest, widest)),
       "One thread, f32, mixing alone, heads of 64 channels (so what the paper calls d² in a head is 64 d). "
       "Memory: "
       "scratch and what is looked back at, counted; tiles instead of T × T scores."};

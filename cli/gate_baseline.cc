@@ -93,6 +93,11 @@ int gate_check(const GateBaselineOptions& options, const Console& console) {
   if (speed.cases.empty() && names.size() < before.cases.size())
     console.warn(fmt::format("{} of the baseline's {} cases cannot be measured here",
                              before.cases.size() - names.size(), before.cases.size()));
+  if (const std::string cpu = this_machine().cpu; cpu != before.cpu)
+    console.warn(fmt::format(
+        "the baseline is of another machine ({}; this is {}): only shares of the roofline more than "
+        "30 % worse count",
+        before.cpu, cpu));
   bool stopped = false;
   const Baseline after = measure(names, speed, console, stopped);
   if (stopped) {
@@ -100,11 +105,6 @@ int gate_check(const GateBaselineOptions& options, const Console& console) {
     return kInterrupted;
   }
   const BaselineComparison comparison = compare_baselines(wanted, after, speed.effect / 100);
-  if (!comparison.same_machine)
-    console.warn(
-        fmt::format("the baseline is of another machine ({}): only differences above 30 % of the "
-                    "roofline's share count",
-                    before.cpu));
   const auto results = judge_speed(comparison.cases, {speed.effect / 100, speed.alarms / 100});
   return finish_gate(checks_of(results), {speed_table(results)},
                      fmt::format("speed against {}", before.commit), options.output, console);

@@ -127,6 +127,7 @@ Table context_table(std::span<const ContextRow> rows) {
                    {"to read", "prefill_seconds"},
                    {"a step", "step_seconds"},
                    {"state/cache", "cache_bytes"}};
+  std::string failed;
   for (const ContextRow& row : rows) {
     const auto cost = [&](const char* metric, std::string (*show)(double)) {
       if (!row.cost) return Cell{"–", "null"};
@@ -149,9 +150,14 @@ Table context_table(std::span<const ContextRow> rows) {
          cost("prefill_seconds", show_seconds),
          cost("step_seconds", show_seconds),
          cost("cache_bytes", show_bytes)});
-    if (!row.failure.empty())
+    // What no document could be scored with, longer contexts cannot be either: one note says both.
+    if (!row.failure.empty() && failed != row.model) {
       table.notes.push_back(
-          fmt::format("{} with {} bytes of context: {}", row.model, row.context, row.failure));
+          fmt::format("{} with {} bytes of context{}: {}", row.model, row.context,
+                      &row == &rows.back() || (&row + 1)->model != row.model ? "" : " or more",
+                      row.failure.substr(0, row.failure.find("; use --window"))));
+      failed = row.model;
+    }
   }
   table.notes.push_back(
       "gained: bits/byte fewer than without context, on the same documents; cost: of reading so many tokens, "

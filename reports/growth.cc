@@ -283,6 +283,7 @@ GrowthFit fit_growth(std::span<const GrowthPoint> points, GrowthLaw law) {
 std::string GrowthVerdict::words() const {
   if (law) return std::string(name(*law));
   if (possible.empty()) return "too few lengths";
+  if (possible.size() == 1) return std::string(name(possible.front())) + ", not for certain";
   std::string words;
   for (std::size_t i = 0; i < possible.size(); ++i)
     words += fmt::format("{}{}", i == 0 ? "" : i + 1 == possible.size() ? " or " : ", ", name(possible[i]));

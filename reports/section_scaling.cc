@@ -6,6 +6,7 @@
 
 #include "reports/chart.h"
 #include "reports/cost_table.h"
+#include "reports/scaling_charts.h"
 #include "reports/sections.h"
 
 namespace deciban {
@@ -24,8 +25,6 @@ constexpr Metric kScalingMetrics[] = {
     {"step_seconds", "One more token", "time for one token",
      "Time for one more token when so many have been read. A flat line is a state of fixed size.",
      TickUnit::seconds},
-    {"generation_seconds", "Generating from nothing", "time to generate so many tokens",
-     "Time to generate the first so many tokens one after the other.", TickUnit::seconds},
     {"cache_bytes", "Memory for what was read", "state or cache",
      "What a model keeps of the text it has read.", TickUnit::bytes},
     {"resident_bytes", "Memory of the process", "most memory of the process",
@@ -52,8 +51,8 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
   chart.x = {"length, tokens", Spacing::logarithmic, TickUnit::count};
   chart.y = {metric.axis, Spacing::logarithmic, metric.unit};
   std::vector<LinesChart::Series> laws;
+  std::vector<std::string> others;
   for (const CostSeries& series : all) {
-    if (chart.series.size() == kMostSeries) break;
     LinesChart::Series line{name_of(series, devices.size() > 1, batches.size() > 1), {}};
     for (const CostPoint& point : series.points) {
       const auto found = point.metrics.find(metric.name);
@@ -64,6 +63,10 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
            Interval{value.low > 0 ? value.low : value.value, std::max(value.high, value.value)}});
     }
     if (line.points.size() < 2) continue;
+    if (chart.series.size() == kMostSeries) {
+      others.push_back(line.name);
+      continue;
+    }
     const GrowthVerdict verdict = growth_of(growth_points(series, metric.name), seed);
     if (verdict.fit) {
       LinesChart::Series law{"", {}, true};
@@ -85,6 +88,7 @@ bool chart_of(Node section, const std::vector<CostSeries>& all, const Metric& me
                   "bands are 95 % intervals of medians, dashed lines the laws of the table below.",
                   metric.caption),
       [&](Node parent, double width) { draw_lines(parent, chart, width); });
+  if (!others.empty()) paragraph(section, "Only in the table below: " + listed(others, 9) + ".", "soft");
   return true;
 }
 
@@ -99,7 +103,13 @@ void sweep(Page& page, const ReportInput& input, const std::string& kind, const 
   paragraph(section, lead);
   const std::vector<CostSeries> series = cost_series(points);
   for (const Metric& metric : kScalingMetrics) chart_of(section, series, metric, input.options.seed);
-  put_table(section, "How costs grow with the length: Table 1, measured",
+  if (kind == "model") {
+    generation_charts(section, series);
+    size_charts(section, series);
+  }
+  put_table(section,
+            kind == "mixer" ? "How costs grow with the length: the RWKV paper’s Table 1, measured"
+                            : "How costs grow with the length",
             growth_table(points, input.options.seed));
   put_table(section, "Where one becomes cheaper than another", crossover_table(points, input.options.seed));
   put_table(section, "All points", cost_table(points));

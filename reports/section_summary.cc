@@ -59,6 +59,43 @@ void verdict(Node header, const Board& board) {
   put_text(text, tied.size() > 3 ? fmt::format(" and {} more.", tied.size() - 3) : ".");
 }
 
+// What was scored.
+void score_facts(Node facts, const Collection& collection) {
+  std::set<std::string> models;
+  std::set<std::uint32_t> documents;
+  std::size_t results = 0;
+  for (const LineUp& lineup : collection.lineups) {
+    if (!lineup.compressor) models.insert(lineup.name);
+    if (lineup.windowing == "solid") continue;
+    results += lineup.scores.size();
+    for (const DocumentScore& score : lineup.scores) documents.insert(score.document);
+  }
+  double bytes = 0;
+  std::set<std::uint32_t> corpora;
+  for (const std::uint32_t document : documents) {
+    bytes += static_cast<double>(collection.documents[document].bytes);
+    corpora.insert(collection.documents[document].corpus);
+  }
+  fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
+  fact(facts, "documents", grouped_digits(documents.size()));
+  fact(facts, corpora.size() == 1 ? "source" : "sources", grouped_digits(corpora.size()));
+  fact(facts, "text", short_byte_size(bytes));
+  fact(facts, "scores", grouped_digits(results));
+}
+
+// What was measured, where nothing was scored.
+void cost_facts(Node facts, const Collection& collection) {
+  std::set<std::string> models;
+  std::set<std::size_t> lengths;
+  for (const CostPoint& point : collection.costs) {
+    models.insert(point.model);
+    lengths.insert(point.length);
+  }
+  fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
+  fact(facts, lengths.size() == 1 ? "length" : "lengths", grouped_digits(lengths.size()));
+  fact(facts, collection.costs.size() == 1 ? "point" : "points", grouped_digits(collection.costs.size()));
+}
+
 }  // namespace
 
 std::vector<std::size_t> models_of(const Board& board) {
@@ -87,6 +124,7 @@ void summary_section(Page& page, const ReportInput& input) {
   const Collection& collection = input.collection;
   add_text(header, "p", "deciban report", "kicker");
   const bool scored = !input.boards.empty();
+  const bool only_costs = collection.lineups.empty() && !collection.costs.empty();
   std::string title = input.options.title;
   if (title.empty()) {
     title = scored
@@ -94,38 +132,28 @@ void summary_section(Page& page, const ReportInput& input) {
                               input.boards[0].documents.size() == 1 ? "piece" : "pieces",
                               models_of(input.boards[0]).size(),
                               models_of(input.boards[0]).size() == 1 ? "model" : "models")
-                : "Language models on tasks";
+            : only_costs ? "What models cost"
+                         : "Language models on tasks";
   }
   add_text(header, "h1", shorten_middle(display_text(title.substr(0, 2000)), 160));
   if (scored) verdict(header, input.boards[0]);
   paragraph(
       header,
-      "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte compare "
-      "models "
-      "whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval over documents.",
+      only_costs
+          ? "Time and memory measured over the number of tokens; every time is a median with its 95 % "
+            "interval."
+          : "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte compare "
+            "models whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval "
+            "over "
+            "documents.",
       "soft");
 
   Node facts = add(header, "dl", "facts");
-  std::set<std::string> models;
-  std::set<std::uint32_t> documents;
-  std::size_t results = 0;
-  for (const LineUp& lineup : collection.lineups) {
-    if (!lineup.compressor) models.insert(lineup.name);
-    if (lineup.windowing == "solid") continue;
-    results += lineup.scores.size();
-    for (const DocumentScore& score : lineup.scores) documents.insert(score.document);
+  if (only_costs) {
+    cost_facts(facts, collection);
+  } else {
+    score_facts(facts, collection);
   }
-  double bytes = 0;
-  std::set<std::uint32_t> corpora;
-  for (const std::uint32_t document : documents) {
-    bytes += static_cast<double>(collection.documents[document].bytes);
-    corpora.insert(collection.documents[document].corpus);
-  }
-  fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
-  fact(facts, "documents", grouped_digits(documents.size()));
-  fact(facts, corpora.size() == 1 ? "source" : "sources", grouped_digits(corpora.size()));
-  fact(facts, "text", short_byte_size(bytes));
-  fact(facts, "scores", grouped_digits(results));
   fact(facts, collection.sources.size() == 1 ? "run" : "runs", grouped_digits(collection.sources.size()));
   const auto [first, last] = days(collection);
   if (!first.empty()) fact(facts, "when", first == last ? first : first + " – " + last);

@@ -137,8 +137,8 @@ TEST(MeasurePoint, MeasuresARealModel) {
   EXPECT_EQ(point.metrics.at("cache_bytes").value, 2 * 2 * 4 * (2 * 768 + 768 * 64));
 }
 
-// In a process of its own, as in a sweep: what the model accounts for, and what the process held before it was
-// opened, is what the system sees.
+// In a process of its own, as in a sweep: what the model accounts for, and what the process held before it
+// was opened, is what the system sees.
 TEST(MeasurePoint, MemoryAgreesWithTheSystem) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the address sanitizer's own memory is in the system's figure";
@@ -155,6 +155,35 @@ TEST(MeasurePoint, MemoryAgreesWithTheSystem) {
     const double seen = bytes("resident_bytes");
     EXPECT_NEAR(counted, seen, std::max(0.05 * seen, 8.0 * (1 << 20))) << spec;
   }
+}
+
+// A recurrent model's memory is the same however much it has read; a transformer's cache is the control. What
+// the process holds beside the model is the prompt: 4 bytes a token, and its text.
+TEST(MeasurePoint, Rwkv7sMemoryIsFlatAndATransformersIsNot) {
+  const auto measured = [](const std::string& spec, std::size_t length) {
+    PointRequest request = small_point(spec, length);
+    request.batch = 1;
+    const ChildResult child =
+        run_child({DECIBAN_PROGRAM, "bench", "--point"}, to_json_line(request) + "\n", 300, nullptr);
+    EXPECT_EQ(child.end, ChildResult::End::done);
+    CostPoint point = cost_from_json(child.output);
+    EXPECT_EQ(point.status, "ok") << point.reason;
+    return point;
+  };
+  const auto bytes = [](const CostPoint& point, const char* name) { return point.metrics.at(name).value; };
+  constexpr std::size_t kShort = 1024, kLong = 32 * 1024;
+  const std::string rwkv = "random:rwkv7-0.1b,layers=2,width=64,vocab=256";
+  const CostPoint before = measured(rwkv, kShort), after = measured(rwkv, kLong);
+  EXPECT_EQ(bytes(before, "cache_bytes"), bytes(after, "cache_bytes"));
+  EXPECT_EQ(bytes(before, "workspace_bytes"), bytes(after, "workspace_bytes"));
+#if !defined(__SANITIZE_ADDRESS__)
+  EXPECT_LT(bytes(after, "resident_bytes") - bytes(before, "resident_bytes"), 2 << 20);
+#endif
+  // At the end of a model's positions the steps are taken before it.
+  EXPECT_EQ(measured("random:pythia-70m,layers=1,vocab=256,context=150", 148).length, 148u);
+  const std::string transformer = "random:pythia-70m,layers=1,vocab=256,context=8192";
+  EXPECT_GT(bytes(measured(transformer, 4096), "cache_bytes"),
+            3 * bytes(measured(transformer, 1024), "cache_bytes"));
 }
 
 TEST(MeasurePoint, AFailureIsAPoint) {
