@@ -279,7 +279,8 @@ class RwkvModel final : public LanguageModel {
   std::vector<std::unique_ptr<RwkvStream>> idle_;  // for the next call of score()
 };
 
-// The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.
+// The mode that keeps the file's own precision: its most common matrix format, ggml's quantised ones widened
+// to f32.
 // Random weights are exact in bf16.
 std::string stored_mode(const Checkpoint& official) {
   std::map<Encoding, std::uint64_t> elements;
@@ -289,6 +290,16 @@ std::string stored_mode(const Checkpoint& official) {
   Encoding most = Encoding::f32;
   for (const auto& [encoding, count] : elements) {
     if (count > elements[most]) most = encoding;
+  }
+  switch (most) {  // of our own files
+    case Encoding::i4g32:
+      return "int4";
+    case Encoding::i4g64:
+      return "int4g64";
+    case Encoding::i8g32:
+      return "int8";
+    default:
+      break;
   }
   return most == Encoding::bf16 || most == Encoding::generated ? "bf16"
          : most == Encoding::f16                               ? "f16"
