@@ -64,6 +64,12 @@ class Replay final : public SequenceSource {
   std::size_t next_ = 0;
 };
 
+// Of a batch: a step of a small model ends sooner with one thread than shared between several.
+int batch_threads(const ModelInfo& info) {
+  constexpr std::uint64_t kSmall = 32'000'000;  // parameters, as in evals/codec/token_codec.cc
+  return info.device == "cpu" && info.parameters <= kSmall ? 1 : info.threads;
+}
+
 class RwkvModel final : public LanguageModel {
  public:
   // One copy of the model a device.
@@ -214,7 +220,7 @@ class RwkvModel final : public LanguageModel {
   class StreamBatch final : public StatefulBatch {
    public:
     StreamBatch(RwkvModel& model, std::size_t n)
-        : model_(model), stream_(*model.copies_.front(), model.info_.threads, n) {
+        : model_(model), stream_(*model.copies_.front(), batch_threads(model.info_), n) {
       for (std::size_t i = 0; i < n; ++i) stream_.reset(i);
       model_.add(&stream_);
     }

@@ -37,6 +37,8 @@ def run(arguments, mode):
     with open(folder / "records.jsonl", encoding="utf-8") as file:
         for line in file:
             record = json.loads(line)
+            if "mode" not in record.get("labels", {}):
+                continue  # a compressor
             if record["status"] != "ok":
                 sys.exit(f"{folder}: document {record['document']} failed")
             measure = record["measures"]["bits_per_byte"]

@@ -52,7 +52,9 @@ TEST_P(Converted, GivesTheSameBitsAsQuantisingAtLoading) {
     }
     // What "auto" makes of it is its own format.
     const auto model = open_golden(file, {.mode = "auto"});
-    if (std::string(format).starts_with("int")) EXPECT_EQ(model->info().format, format);
+    if (std::string(format).starts_with("int")) {
+      EXPECT_EQ(model->info().format, format);
+    }
     // A converted file converts again without another loss.
     convert_rwkv(file, format, folder / "again");
     EXPECT_EQ(bytes_of_file(folder / "again"), bytes_of_file(file)) << format;
