@@ -30,7 +30,7 @@ std::vector<OpCase> make_cases() {
     add({.op = OpKind::norm_rows, .inputs = kWidth});
     add({.op = OpKind::linear, .inputs = kRank, .outputs = kWidth, .act = Act::decay7, .traits = kBias});
     add({.op = OpKind::linear, .inputs = kFfn, .outputs = kWidth, .combine = Combine::add});
-    for (const char* word : {"f32", "bf16", "bf16a", "f16", "int8", "int8a"}) {
+    for (const char* word : {"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"}) {
       const NumericMode mode = numeric_mode(word);
       add({.op = OpKind::linear, .inputs = kWidth, .outputs = kWidth, .mode = mode});
     }

@@ -102,7 +102,7 @@ double prefill_against_steps(LanguageModel& model, const std::vector<Token>& tex
 double rung_for(const std::string& mode) {
   if (mode == "bf16") return kNoiseRung;  // the demo's weights are stored as bf16: nothing is rounded
   if (mode == "f16") return kWeightsRung;
-  return mode == "fp8" ? kCoarseRung : kActivationsRung;
+  return mode == "fp8" || mode.starts_with("int4") ? kCoarseRung : kActivationsRung;
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ constexpr const char* kUsage =
     "                           [--text FILE] [--breakdown | --sparsity]\n"
     "\n"
     "  --model      checkpoints or random:SHAPE                        random:rwkv7-0.1b\n"
-    "  --mode       f32, bf16, bf16a, f16, int8, int8a                 bf16a\n"
+    "  --mode       f32, bf16, bf16a, f16, int8, int8a, int4, int4g64  bf16a\n"
     "  --threads    teams to measure                                   1\n"
     "  --tokens     lengths of the sequences scored                    512\n"
     "  --sequences  sequences scored together                          1\n"

@@ -27,7 +27,7 @@ struct Sizes {
 };
 constexpr Sizes kSmall{768, 3072, 64, 128}, kMedium{2048, 8192, 96, 256};
 constexpr std::size_t kVocabulary = 65536, kHead = 64;
-constexpr const char* kModes[] = {"f32", "bf16", "bf16a", "f16", "int8", "int8a"};
+constexpr const char* kModes[] = {"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"};
 
 // Decoding reads one row, scoring whole chunks.
 std::vector<OpCase> model_cases(const Sizes& s) {

@@ -1,5 +1,6 @@
 #include "cli/compress.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -47,6 +48,11 @@ void write_whole(const std::string& path, const std::string& content) {
     if (file) file.write(content.data(), static_cast<std::streamsize>(content.size())).flush();
     if (!file) throw std::runtime_error(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
     file.close();
+    // On the disk before it has the name, so that a loss of power leaves no half file either.
+    const int written = ::open(draft.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool kept = written >= 0 && ::fsync(written) == 0;
+    if (written >= 0) ::close(written);
+    if (!kept) throw std::runtime_error(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
     fs::rename(draft, path);
   } catch (...) {
     std::error_code ignored;

@@ -144,7 +144,7 @@ std::vector<std::vector<Token>> demo_texts(const std::filesystem::path& demo) {
 
 std::vector<std::string> modes_for(const GateCorrectnessOptions& options, const Backend& backend) {
   std::vector<std::string> modes;
-  for (const char* mode : {"f32", "bf16", "bf16a", "f16", "f16a", "int8", "w8a16", "int8a", "fp8"}) {
+  for (const char* mode : {"f32", "bf16", "bf16a", "f16", "f16a", "int8", "w8a16", "int8a", "int4", "int4g64", "fp8"}) {
     const bool wanted = options.modes.empty() ||
                         std::find(options.modes.begin(), options.modes.end(), mode) != options.modes.end();
     if (wanted && backend.refusal(numeric_mode(mode)).empty()) modes.emplace_back(mode);

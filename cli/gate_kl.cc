@@ -23,6 +23,7 @@ using Outcome = GateCheck::Outcome;
 struct Totals {
   std::vector<double> kl;            // of each token
   std::vector<RatioTerm> documents;  // Σ KL over tokens
+  std::vector<RatioTerm> paired;     // the other's bits less the reference's over bytes; documents with text
   std::size_t agreements = 0, bytes = 0;
   double regret = 0, reference_nats = 0, other_nats = 0;
 };
@@ -31,7 +32,7 @@ void add_document(Totals& totals, LanguageModel& reference, LanguageModel& other
                   const Windowing& windowing, std::optional<Token> start) {
   const Windows windows = document.text.empty() ? cut_tokens(reference, windowing, start, document.tokens)
                                                 : cut(reference, windowing, start, "", document.text);
-  RatioTerm term;
+  RatioTerm term, paired;
   for (const Window& window : windows.windows) {
     if (window.tokens.size() <= window.first) continue;
     const Divergence d = compare_rows(reference, other, {window.tokens, window.first, 0});
@@ -46,7 +47,10 @@ void add_document(Totals& totals, LanguageModel& reference, LanguageModel& other
     totals.regret = std::max(totals.regret, d.largest_regret);
     totals.reference_nats += d.reference_nats;
     totals.other_nats += d.other_nats;
+    paired.numerator += (d.other_nats - d.reference_nats) / std::log(2.0);
   }
+  paired.denominator = static_cast<double>(document.text.size());
+  if (!document.text.empty()) totals.paired.push_back(paired);
   totals.documents.push_back(term);
   totals.bytes += document.text.size();
 }
@@ -82,6 +86,15 @@ Table kl_table(const Totals& totals, const Estimate& mean, const std::string& re
     row("reference", totals.reference_nats * scale, fmt::format("{:.6f}", totals.reference_nats * scale),
         "bits/byte");
     row("other", totals.other_nats * scale, fmt::format("{:.6f}", totals.other_nats * scale), "bits/byte");
+    const Estimate paired = ratio_estimate(totals.paired);
+    const auto signed_row = [&](const std::string& what, double value) {
+      row(what, value, fmt::format("{:+.3g}", value), "bits/byte");
+    };
+    signed_row("other - reference", paired.value);
+    if (paired.interval) {
+      signed_row("other - reference, 95 % low", paired.interval->low);
+      signed_row("other - reference, 95 % high", paired.interval->high);
+    }
   }
   table.notes = {
       fmt::format("KL(reference || other) of each scored token; reference: {}, other: {}", reference, other)};

@@ -26,9 +26,11 @@ struct UsageError : std::runtime_error {
 
 void add_common(CLI::App& app, CommonOptions& common) {
   const std::string group = "everywhere";
-  app.add_option("--format", common.format, "table, md, csv, json or jsonl")
-      ->type_name("FORMAT")
-      ->group(group);
+  if (app.get_option_no_throw("--format") == nullptr) {  // convert's is that of weights
+    app.add_option("--format", common.format, "table, md, csv, json or jsonl")
+        ->type_name("FORMAT")
+        ->group(group);
+  }
   app.add_option("--export", common.export_file, "also write the table to FILE (.md .csv .json .jsonl)")
       ->type_name("FILE")
       ->group(group);

@@ -22,8 +22,8 @@
 namespace deciban {
 
 // How elements lie in the file.  The q formats are ggml's blocks of 32, those in k of 256 (quantised along
-// the last dimension). `generated` lies nowhere: values are computed from a seed when they are read (one
-// block of any size).
+// the last dimension); the i formats with groups are ours (docs/formats.md). `generated` lies nowhere: values
+// are computed from a seed when they are read (one block of any size).
 enum class Encoding {
   f64,
   f32,
@@ -42,6 +42,9 @@ enum class Encoding {
   q8_0,
   q4_k,
   q6_k,
+  i4g32,
+  i4g64,
+  i8g32,
   generated
 };
 

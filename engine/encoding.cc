@@ -22,7 +22,8 @@ constexpr Layout kLayouts[] = {{"f64", 1, 8},      {"f32", 1, 4},      {"f16", 1
                                {"i16", 1, 2},      {"i8", 1, 1},       {"u8", 1, 1},
                                {"bool", 1, 1},     {"q4_0", 32, 18},   {"q4_1", 32, 20},
                                {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q8_0", 32, 34},
-                               {"q4_k", 256, 144}, {"q6_k", 256, 210}, {"generated", SIZE_MAX, 8}};
+                               {"q4_k", 256, 144}, {"q6_k", 256, 210}, {"i4g32", 32, 20},
+                               {"i4g64", 64, 36},  {"i8g32", 32, 34},  {"generated", SIZE_MAX, 8}};
 static_assert(std::size(kLayouts) == static_cast<std::size_t>(Encoding::generated) + 1);
 
 const Layout& layout(Encoding encoding) { return kLayouts[static_cast<std::size_t>(encoding)]; }
@@ -200,7 +201,28 @@ void dequantise_q6_k(const std::byte* block, float* out) {
   }
 }
 
+// A bf16 scale, for four bits a bf16 minimum, and the elements one after the other, four bits from the lowest
+// on.
+void dequantise_group(Encoding encoding, const std::byte* block, float* out) {
+  const std::size_t elements = layout(encoding).elements;
+  const float scale = Bf16::get(block);
+  if (encoding == Encoding::i8g32) {
+    for (std::size_t i = 0; i < elements; ++i) {
+      out[i] = scale * static_cast<float>(load<std::int8_t>(block + 2 + i));
+    }
+    return;
+  }
+  const float minimum = Bf16::get(block + 2);
+  for (std::size_t i = 0; i < elements; ++i) {
+    const int byte = static_cast<int>(block[4 + i / 2]);
+    out[i] = scale * static_cast<float>(i % 2 == 0 ? byte & 15 : byte >> 4) + minimum;
+  }
+}
+
 void dequantise_any(Encoding encoding, const std::byte* block, float* out) {
+  if (encoding == Encoding::i4g32 || encoding == Encoding::i4g64 || encoding == Encoding::i8g32) {
+    return dequantise_group(encoding, block, out);
+  }
   if (encoding == Encoding::q4_k) return dequantise_q4_k(block, out);
   if (encoding == Encoding::q6_k) return dequantise_q6_k(block, out);
   dequantise_block(encoding, block, out);
@@ -231,6 +253,11 @@ void dequantise_run(Encoding encoding, const std::byte* data, std::size_t first,
 std::string_view name(Encoding encoding) { return layout(encoding).name; }
 std::size_t block_elements(Encoding encoding) { return layout(encoding).elements; }
 std::size_t block_bytes(Encoding encoding) { return layout(encoding).bytes; }
+
+std::size_t row_bytes(Encoding encoding, std::size_t elements) {
+  const Layout& blocks = layout(encoding);
+  return (elements / blocks.elements + (elements % blocks.elements != 0)) * blocks.bytes;
+}
 
 float half_to_float(std::uint16_t half) { return half_bits_to_float(half); }
 

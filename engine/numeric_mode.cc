@@ -9,7 +9,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, NumericMode>, 9> kModes{{
+constexpr std::array<std::pair<std::string_view, NumericMode>, 11> kModes{{
     {"f32", {WeightFormat::f32, ActivationFormat::f32}},
     {"bf16", {WeightFormat::bf16, ActivationFormat::f32}},
     {"bf16a", {WeightFormat::bf16, ActivationFormat::bf16}},
@@ -18,6 +18,8 @@ constexpr std::array<std::pair<std::string_view, NumericMode>, 9> kModes{{
     {"int8", {WeightFormat::i8, ActivationFormat::f32}},
     {"w8a16", {WeightFormat::i8, ActivationFormat::bf16}},
     {"int8a", {WeightFormat::i8, ActivationFormat::i8}},
+    {"int4", {WeightFormat::i4, ActivationFormat::f32}},
+    {"int4g64", {WeightFormat::i4g64, ActivationFormat::f32}},
     {"fp8", {WeightFormat::f8, ActivationFormat::f8}},
 }};
 
@@ -44,6 +46,12 @@ std::string name(WeightFormat format) {
       return "i8";
     case WeightFormat::f8:
       return "e4m3";
+    case WeightFormat::i4:
+      return "i4g32";
+    case WeightFormat::i4g64:
+      return "i4g64";
+    case WeightFormat::i8g32:
+      return "i8g32";
   }
   return "?";
 }

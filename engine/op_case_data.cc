@@ -53,6 +53,44 @@ float round_to(WeightFormat format, float value) {
   return value;
 }
 
+Values on_grid(NumericMode mode, Values w, std::size_t outputs, std::size_t inputs, bool transposed) {
+  const bool bytes = mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32;
+  const std::size_t group = bytes ? 32 : group_of(mode.weights);
+  if (group == 0) return w;
+  const auto bf16 = [](float value) { return round_to(WeightFormat::bf16, value); };
+  for (std::size_t n = 0; n < outputs; ++n) {
+    const auto at = [&](std::size_t k) -> float& { return w[transposed ? k * outputs + n : n * inputs + k]; };
+    float row_most = 0;
+    for (std::size_t k = 0; k < inputs; ++k) row_most = std::max(row_most, std::abs(at(k)));
+    const float row_step = bf16(row_most / 127);
+    for (std::size_t first = 0; first < inputs; first += group) {
+      const std::size_t end = std::min(inputs, first + group);
+      std::size_t low = first, high = first, most = first;
+      for (std::size_t k = first; k < end; ++k) {
+        if (at(k) < at(low)) low = k;
+        if (at(k) > at(high)) high = k;
+        if (std::abs(at(k)) > std::abs(at(most))) most = k;
+      }
+      if (bytes) {  // one step for the row: that is a right choice whether rows or groups have scales
+        for (std::size_t k = first; k < end; ++k) {
+          const float steps = k == most ? std::copysign(127.0f, at(k)) : std::nearbyint(at(k) / row_step);
+          at(k) = row_most == 0 ? 0 : std::clamp(steps, -127.0f, 127.0f) * row_step;
+        }
+        continue;
+      }
+      const float least = bf16(at(low)), step = bf16((at(high) - at(low)) / 15);
+      for (std::size_t k = first; k < end; ++k) {
+        const float steps = k == low    ? 0
+                            : k == high ? 15
+                            : step == 0 ? 0
+                                        : std::clamp(std::nearbyint((at(k) - least) / step), 0.0f, 15.0f);
+        at(k) = steps * step + least;
+      }
+    }
+  }
+  return w;
+}
+
 Values rounded(ActivationFormat format, Values values) {
   const Tensor::Type type = Ops::product_type(format);
   if (type == Tensor::Type::f32) return values;

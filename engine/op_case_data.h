@@ -36,8 +36,12 @@ class Random {
   std::uint64_t state_;
 };
 
-// To the nearest value of the format, ties to even; i8 and f8 need scales and stay as they are.
+// To the nearest value of the format, ties to even; those that need scales stay as they are.
 float round_to(WeightFormat format, float value);
+// Weights near the given ones that quantising in the mode leaves as they are, so that any correct choice of
+// scales gives the same product: i4 has its minimum and its maximum in each group, i8 by f32 activations its
+// largest magnitude in every 32 inputs.  Others come back unchanged.
+Values on_grid(NumericMode mode, Values w, std::size_t outputs, std::size_t inputs, bool transposed = false);
 // To what Ops::product_type() holds.
 Values rounded(ActivationFormat format, Values values);
 

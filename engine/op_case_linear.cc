@@ -105,7 +105,8 @@ Seen seen_as(bool i8, bool f8, const std::vector<double>& row) {
 Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool transposed,
                  const NumericMode& mode, const Values& x, std::size_t rows) {
   const bool exact = mode.activations == ActivationFormat::i8;  // summed in i32; then the scales
-  const bool scaled = mode.weights == WeightFormat::i8 || mode.weights == WeightFormat::f8;
+  const bool scaled =
+      mode.weights == WeightFormat::i8 || mode.weights == WeightFormat::f8 || group_of(mode.weights) != 0;
   double rounding = exact ? 0 : product_rounding(inputs) + (scaled ? 4 * kEps : 0);
   // Tensor cores keep about 14 bits of a running sum of f8 products.
   if (mode.activations == ActivationFormat::f8) {
@@ -148,7 +149,8 @@ class LinearProblem final : public OpProblem {
     if (c.has(kInPlace) && c.combine != Combine::lerp)
       throw std::logic_error("linear: only a lerp has a base");
     Random random(name(c));
-    w_ = random.normals(c.outputs * c.inputs, 1 / std::sqrt(static_cast<double>(c.inputs)));
+    w_ = on_grid(c.mode, random.normals(c.outputs * c.inputs, 1 / std::sqrt(static_cast<double>(c.inputs))),
+                 c.outputs, c.inputs, c.has(kTransposed));
     x_ = rounded(c.mode.activations, random.normals(c.rows * c.inputs, 1));
     if (c.has(kBias)) bias_ = random.normals(c.outputs, 0.5);
     const std::size_t size = c.rows * c.outputs;
@@ -267,6 +269,7 @@ class HeadProblem final : public OpProblem {
         if (id < vocabulary) std::fill_n(w_.begin() + id * inputs, inputs, static_cast<float>(2 * scale));
       }
     }
+    w_ = on_grid(c.mode, std::move(w_), vocabulary, inputs);
     x_ = rounded(c.mode.activations, std::move(x));
     const std::size_t borders[] = {0, vocabulary - 1, 4095, 4096, 63, 64, vocabulary / 3, 31, 32, 8191, 8192};
     for (std::size_t r = 0; r < c.rows; ++r) {

@@ -69,7 +69,7 @@ std::vector<NumericMode> modes_of(std::initializer_list<const char*> words) {
 }
 std::vector<NumericMode> all_modes(Kind kind) {
   return kind == Kind::cpu
-             ? modes_of({"f32", "bf16", "bf16a", "f16", "int8", "int8a"})
+             ? modes_of({"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"})
              : modes_of({"f32", "bf16", "bf16a", "f16", "f16a", "int8", "w8a16", "int8a", "fp8"});
 }
 // For operations without weights: results of every type.
@@ -357,7 +357,23 @@ void expand(const Grid& g, std::vector<OpCase>& cases) {
 }
 
 double format_bytes(WeightFormat format) {
-  return format == WeightFormat::f32 ? 4 : format == WeightFormat::i8 || format == WeightFormat::f8 ? 1 : 2;
+  switch (format) {
+    case WeightFormat::f32:
+      return 4;
+    case WeightFormat::bf16:
+    case WeightFormat::f16:
+      return 2;
+    case WeightFormat::i8:
+    case WeightFormat::f8:
+      return 1;
+    case WeightFormat::i4:
+      return 0.625;
+    case WeightFormat::i4g64:
+      return 0.5625;
+    case WeightFormat::i8g32:
+      return 1.0625;
+  }
+  return 4;
 }
 double format_bytes(ActivationFormat format) {  // i8 and f8 are made by the product
   return static_cast<double>(Tensor::element_bytes(Ops::product_type(format)));

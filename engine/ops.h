@@ -24,8 +24,10 @@ namespace deciban {
 // What a matrix product's weights are kept as and what its inputs are rounded to; sums are f32 (i32 for i8 by
 // i8). i8 weights have one scale per output; i8 activations one per token, found when a product reads its
 // input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.  f8 is e4m3,
-// with scales like those of i8.
-enum class WeightFormat { f32, bf16, f16, i8, f8 };
+// with scales like those of i8.  i4 weights are q s + m, q from 0 to 15, with a scale s and a minimum m, both
+// bf16, for each group of an output's inputs: 32 of them, or 64 for i4g64.  i8g32 are q s with a bf16 scale
+// for each 32 inputs: what the CPU makes of i8 weights by f32 activations.
+enum class WeightFormat { f32, bf16, f16, i8, f8, i4, i4g64, i8g32 };
 enum class ActivationFormat { f32, bf16, f16, i8, f8 };
 
 struct NumericMode {
@@ -36,6 +38,11 @@ DECIBAN_API NumericMode
 numeric_mode(const std::string& word);  // throws std::invalid_argument naming the known ones
 DECIBAN_API std::string name(WeightFormat format);
 DECIBAN_API std::string name(ActivationFormat format);
+// Inputs that share a scale; 0 for formats without groups.
+constexpr std::size_t group_of(WeightFormat format) {
+  if (format == WeightFormat::i4 || format == WeightFormat::i8g32) return 32;
+  return format == WeightFormat::i4g64 ? 64 : 0;
+}
 
 // A dense row-major array in memory of the Ops that made it.  `stride` >= columns, in elements, a multiple of
 // 32; the padding of a row holds finite values.  A plain handle: the arena or the Buffer behind it owns the

@@ -7,8 +7,14 @@
 
 namespace deciban {
 
+WeightFormat weight_format(std::string_view name, WeightFormat asked) {
+  if (asked != WeightFormat::i4 && asked != WeightFormat::i4g64) return asked;
+  const bool large = name.starts_with("blocks.") && name.ends_with(".weight");
+  return large ? asked : WeightFormat::i8;
+}
+
 std::unique_ptr<Weight> RwkvLoader::matrix(const StoredTensor& tensor) const {
-  return backend_.matrix(tensor, mode_);
+  return backend_.matrix(tensor, {weight_format(tensor.name, mode_.weights), mode_.activations});
 }
 
 std::unique_ptr<Weight> RwkvLoader::matrix(const std::string& name) const {

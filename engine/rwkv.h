@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/ops.h"
@@ -46,6 +47,10 @@ struct OwnedNorm {
   float eps = 1e-5f;
   Norm view() const { return {weight.get(), bias.get(), eps}; }
 };
+
+// What a matrix is kept as where `asked` was asked for: with four bits, the head and the LoRA matrices, which
+// are few and lose most by it, keep eight.
+WeightFormat weight_format(std::string_view name, WeightFormat asked);
 
 // Hands a checkpoint's tensors to a backend.
 class RwkvLoader {

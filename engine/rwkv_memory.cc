@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/rwkv.h"
+
 namespace deciban {
 namespace {
 
@@ -25,6 +27,12 @@ double element_bytes(WeightFormat format) {
     case WeightFormat::i8:
     case WeightFormat::f8:
       return 1;
+    case WeightFormat::i4:
+      return 0.625;
+    case WeightFormat::i4g64:
+      return 0.5625;
+    case WeightFormat::i8g32:
+      return 1.0625;
   }
   return 4;
 }
@@ -62,8 +70,9 @@ std::uint64_t weight_bytes(const Checkpoint& official, NumericMode mode) {
     } else if (squeezed.shape.size() < 2 || elements < 65536) {
       bytes += elements * 4;
     } else {
-      bytes += elements * element_bytes(mode.weights);
-      if (element_bytes(mode.weights) == 1) bytes += static_cast<double>(squeezed.shape[0]) * 4;  // scales
+      const WeightFormat format = weight_format(tensor.name, mode.weights);
+      bytes += elements * element_bytes(format);
+      if (element_bytes(format) == 1) bytes += static_cast<double>(squeezed.shape[0]) * 4;  // scales
     }
   }
   return static_cast<std::uint64_t>(bytes);

@@ -64,6 +64,12 @@ class Replay final : public SequenceSource {
   std::size_t next_ = 0;
 };
 
+// Of a batch: a step of a small model ends sooner with one thread than shared between several.
+int batch_threads(const ModelInfo& info) {
+  constexpr std::uint64_t kSmall = 32'000'000;  // parameters, as in evals/codec/token_codec.cc
+  return info.device == "cpu" && info.parameters <= kSmall ? 1 : info.threads;
+}
+
 class RwkvModel final : public LanguageModel {
  public:
   // One copy of the model a device.
@@ -214,7 +220,7 @@ class RwkvModel final : public LanguageModel {
   class StreamBatch final : public StatefulBatch {
    public:
     StreamBatch(RwkvModel& model, std::size_t n)
-        : model_(model), stream_(*model.copies_.front(), model.info_.threads, n) {
+        : model_(model), stream_(*model.copies_.front(), batch_threads(model.info_), n) {
       for (std::size_t i = 0; i < n; ++i) stream_.reset(i);
       model_.add(&stream_);
     }
@@ -279,7 +285,8 @@ class RwkvModel final : public LanguageModel {
   std::vector<std::unique_ptr<RwkvStream>> idle_;  // for the next call of score()
 };
 
-// The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.
+// The mode that keeps the file's own precision: its most common matrix format, ggml's quantised ones widened
+// to f32.
 // Random weights are exact in bf16.
 std::string stored_mode(const Checkpoint& official) {
   std::map<Encoding, std::uint64_t> elements;
@@ -289,6 +296,16 @@ std::string stored_mode(const Checkpoint& official) {
   Encoding most = Encoding::f32;
   for (const auto& [encoding, count] : elements) {
     if (count > elements[most]) most = encoding;
+  }
+  switch (most) {  // of our own files
+    case Encoding::i4g32:
+      return "int4";
+    case Encoding::i4g64:
+      return "int4g64";
+    case Encoding::i8g32:
+      return "int8";
+    default:
+      break;
   }
   return most == Encoding::bf16 || most == Encoding::generated ? "bf16"
          : most == Encoding::f16                               ? "f16"

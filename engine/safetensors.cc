@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "engine/quantised_tensors.h"
 #include "engine/readers.h"
 
 namespace deciban {
@@ -129,6 +130,7 @@ Checkpoint read_safetensors(const FileBytes& file) {
   std::vector<StoredTensor> sorted;
   for (const std::size_t i : order) sorted.push_back(std::move(result.tensors[i]));
   result.tensors = std::move(sorted);
+  apply_quantised(file, result);
   return result;
 }
 

@@ -1,4 +1,5 @@
 #include "cli/commands/command.h"
+#include "cli/convert.h"
 
 namespace deciban {
 
@@ -12,7 +13,7 @@ void add_model_options(CLI::App& app, std::string& device, std::string& mode, st
   app.add_option(
          "--mode", mode,
          "numbers of weights and activations: auto, f32, bf16 (bf16 weights), bf16a (both), f16, f16a, "
-         "int8, int8a (both), w8a16, fp8; not every device computes in each")
+         "int8, int8a (both), int4, int4g64, w8a16, fp8; not every device computes in each")
       ->type_name("MODE")
       ->group(group);
   app.add_option("--tokenizer", tokenizer, "vocabulary or tokenizer.json; auto looks beside the model")
@@ -26,7 +27,7 @@ std::vector<Command> command_table(const std::vector<std::string>& typed) {
                            import_command(),      bench_command(),  bench_context_command(),
                            bench_mixers_command()};
   for (Command& command : gate_commands()) all.push_back(std::move(command));
-  for (Command (*make)() : {compress_command, decompress_command, serve_command, info_command, fetch_command,
+  for (Command (*make)() : {compress_command, decompress_command, convert_command, serve_command, info_command, fetch_command,
                             verify_published_command})
     all.push_back(make());
   return all;

@@ -22,6 +22,13 @@ struct Operand {
   std::size_t x_stride, rows;
 };
 
+inline std::size_t packed_bytes(const Operand& o, std::size_t inputs) {  // of a panel, without scales of i8
+  if (o.format == WeightFormat::f32) return inputs * kPanel * 4;
+  if (o.format == WeightFormat::i8) return (inputs + 3) / 4 * kPanel * 4;
+  if (group_of(o.format) != 0) return panel_bytes(o.format, inputs, kPanel);
+  return (inputs + 1) / 2 * kPanel * 4;
+}
+
 // One tile's work: rows from `row` on, inputs [first, first + count) of a panel.
 struct TileWork {
   std::size_t row, first, count;
@@ -47,9 +54,15 @@ inline void tile_any(const Operand& o, const TileWork& t) {
   const float* x = static_cast<const float*>(o.x) + t.row * o.x_stride + t.first;
   if (t.wide != nullptr) {
     tile_f32<R>(x, o.x_stride, t.wide, t.count, t.ahead, t.start, t.tile);
-  } else if (o.format == WeightFormat::i8) {
-    tile_widening<R, WeightFormat::i8>(x, o.x_stride, t.panel + t.first / 4 * kPanel * 4, t.count, t.ahead,
-                                       t.start, t.tile);
+  } else if (o.format == WeightFormat::i4) {
+    tile_groups<R, WeightFormat::i4>(x, o.x_stride, t.panel + packed_bytes(o, t.first), t.count, t.ahead,
+                                     t.start, t.tile);
+  } else if (o.format == WeightFormat::i4g64) {
+    tile_groups<R, WeightFormat::i4g64>(x, o.x_stride, t.panel + packed_bytes(o, t.first), t.count, t.ahead,
+                                        t.start, t.tile);
+  } else if (o.format == WeightFormat::i8g32) {
+    tile_groups<R, WeightFormat::i8g32>(x, o.x_stride, t.panel + packed_bytes(o, t.first), t.count, t.ahead,
+                                        t.start, t.tile);
   } else if (o.format == WeightFormat::f16) {
     tile_widening<R, WeightFormat::f16>(x, o.x_stride, t.panel + t.first * kPanel * 2, t.count, t.ahead,
                                         t.start, t.tile);
@@ -102,16 +115,12 @@ class AheadPlan {
   const std::byte* start_;
 };
 
-inline std::size_t packed_bytes(const Operand& o, std::size_t inputs) {  // of a panel, without scales
-  if (o.format == WeightFormat::f32) return inputs * kPanel * 4;
-  if (o.format == WeightFormat::i8) return (inputs + 3) / 4 * kPanel * 4;
-  return (inputs + 1) / 2 * kPanel * 4;
-}
 inline std::size_t inputs_of_step(const Operand& o, bool widened) {
   if (o.x_scales != nullptr) return 4;
   if (o.x_bf16) return 2;
   if (widened || o.format == WeightFormat::f32 || o.format == WeightFormat::f16) return 1;
-  return o.format == WeightFormat::i8 ? 4 : 2;
+  if (o.format == WeightFormat::i8g32) return 4;
+  return group_of(o.format) != 0 ? 8 : 2;
 }
 
 // Calls done(row, rows, tile) with the finished tile of every kRows rows of one panel.
@@ -121,7 +130,6 @@ template <typename Done>
 inline void for_each_tile(const Operand& o, const std::byte* panel, float* scratch, const Done& done) {
   alignas(64) float tile[kRows * kPanel];
   const std::size_t block = o.x_scales != nullptr || o.inputs < kBlock ? o.inputs : kBlock;
-  const auto* scales = reinterpret_cast<const float*>(panel + (o.inputs + 3) / 4 * kPanel * 4);
   float* sums = scratch + (block + 1) * kPanel;
   const bool widen_first =
       !o.x_bf16 && o.x_scales == nullptr && o.format != WeightFormat::f32 && o.rows >= 3 * kRows;
@@ -137,7 +145,7 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
     }
     const std::size_t each = inputs_of_step(o, widen_first), begin = packed_bytes(o, first);
     const AheadPlan plan(panel + begin, packed_bytes(o, first + count) - begin, (count + each - 1) / each,
-                         o.rows, o.format == WeightFormat::i8 && !widen_first);
+                         o.rows, o.x_scales != nullptr);
     for (std::size_t row = 0; row < o.rows; row += kRows) {
       const int rows = o.rows - row < kRows ? static_cast<int>(o.rows - row) : kRows;
       float* t = last ? tile : sums + row * kPanel;
@@ -145,13 +153,6 @@ inline void for_each_tile(const Operand& o, const std::byte* panel, float* scrat
                 {row, first, count, panel, wide, plan.of(row / kRows, static_cast<std::size_t>(rows)),
                  first == 0 ? nullptr : sums + row * kPanel, t});
       if (!last) continue;
-      if (o.format == WeightFormat::i8 && o.x_scales == nullptr) {
-        for (int r = 0; r < rows; ++r) {
-          for (std::size_t c = 0; c < kPanel; c += kWidth) {
-            store(t + r * kPanel + c, mul(load(t + r * kPanel + c), mul(load(scales + c), set(0x1p-24f))));
-          }
-        }
-      }
       done(row, rows, static_cast<const float*>(t));
     }
     if (last) break;

@@ -17,7 +17,11 @@ void function(int which, const float* in, float* out, std::size_t count) {
     const std::size_t lanes = count - i < kWidth ? count - i : kWidth;
     for (std::size_t l = 0; l < kWidth; ++l) x[l] = l < lanes ? in[i + l] : 0.0f;
     const V v = load(x);
-    store(x, which == 0 ? exp(v) : which == 1 ? sigmoid(v) : which == 2 ? tanh(v) : which == 3 ? exp_term(v) : gelu(v));
+    store(x, which == 0   ? exp(v)
+             : which == 1 ? sigmoid(v)
+             : which == 2 ? tanh(v)
+             : which == 3 ? exp_term(v)
+                          : gelu(v));
     for (std::size_t l = 0; l < lanes; ++l) out[i + l] = x[l];
   }
 }

@@ -6,12 +6,15 @@
 // finite). A weight matrix [N outputs, K inputs] is packed in panels of `panel` outputs, each holding the
 // inputs one after the other: f32 and f16 as [K][panel], bf16 as [ceil(K / 2)][panel][2], i8 as [ceil(K /
 // 4)][panel][4] (padded with zeros), followed for i8 by the outputs' scales, f32 [panel], and 128 times the
-// sums of their weights, i32 [panel].  A packed panel is panel_bytes(format, K) long.  i8 activations are
-// kept as u8, 128 added (what vpdpbusd takes); their rows are a multiple of 64 apart and filled up with 128.
+// sums of their weights, i32 [panel].  A packed panel is panel_bytes(format, K) long.  In the formats with
+// groups scales come before the weights they belong to: [panel] words of a group's scale (the lower half) and
+// minimum (the upper) for i4, of two groups' scales for i8g32; then words of eight inputs (i4, the first in
+// the lowest bits) or four (i8g32, 128 added), [panel] each.  i8 activations are kept as u8, 128 added (what
+// vpdpbusd takes); their rows are a multiple of 64 apart and filled up with 128.
 //
 // Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32
-// accumulator per output; bf16 activations: pairs (2i, 2i + 1) in ascending i, as vdpbf16ps does where there
-// is one; i8: exact.
+// accumulator per output, with i4 weights of fma(1 + q / 16, 16 s, m - 16 s); bf16 activations: pairs (2i,
+// 2i + 1) in ascending i, as vdpbf16ps does where there is one; i8: exact.
 #pragma once
 
 #include <cstddef>
@@ -196,6 +199,13 @@ inline std::size_t panel_bytes(WeightFormat format, std::size_t inputs, std::siz
       return inputs * panel * 2;
     case WeightFormat::i8:
       return (inputs + 3) / 4 * panel * 4 + panel * 8;
+    case WeightFormat::i4:
+    case WeightFormat::i4g64: {
+      const std::size_t group = group_of(format);
+      return (inputs + group - 1) / group * (1 + group / 8) * panel * 4;
+    }
+    case WeightFormat::i8g32:
+      return (inputs + 63) / 64 * (1 + 64 / 4) * panel * 4;
     case WeightFormat::bf16:
     case WeightFormat::f8:  // refused before
       break;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/cpu/pack-groups-inl.h"
 #include "engine/cpu/tiles-inl.h"
 
 namespace deciban::cpu {
@@ -26,28 +27,6 @@ inline std::uint16_t to_f16(float value) {
   }
   return static_cast<std::uint16_t>(sign | ((magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13));
 }
-
-// What is packed: rows [0, outputs) of a panel, the other outputs zero.
-struct PanelRows {
-  const float* rows;
-  std::size_t stride, outputs, inputs;
-
-  // Inputs [k, k + kWidth) of outputs [n, n + kWidth), one vector an input; what lies outside is zero.
-  void square(std::size_t k, std::size_t n, V (&columns)[kWidth]) const {
-    for (std::size_t i = 0; i < kWidth; ++i) {
-      if (n + i >= outputs) {
-        columns[i] = zero();
-      } else if (k + kWidth <= inputs) {
-        columns[i] = load(rows + (n + i) * stride + k);
-      } else {
-        alignas(64) float row[kWidth] = {};
-        std::memcpy(row, rows + (n + i) * stride + k, (inputs - k) * sizeof(float));
-        columns[i] = load(row);
-      }
-    }
-    transpose(columns);
-  }
-};
 
 // One scale per output: its largest weight becomes 127.
 bool pack_i8(const PanelRows& from, std::byte* panel) {
@@ -86,12 +65,6 @@ bool pack_i8(const PanelRows& from, std::byte* panel) {
   return sum(damage) == 0.0f;
 }
 
-// To bf16, to nearest even, in the upper half.
-inline I round_bf16(V value) {
-  const I u = bits(value);
-  return add_int(u, add_int(and_int(right<16>(u), set_int(1)), set_int(0x7fff)));
-}
-
 // bf16 as it is stored: pairs of inputs move as one word, nothing is rounded.  Rows are read kWidth at a time
 // from end to end, each brought ahead: memory that is read at 64 places in turn is several times as slow.
 bool pack_pairs(const std::uint16_t* rows, std::size_t row_stride, std::size_t outputs, std::size_t inputs,
@@ -121,6 +94,8 @@ bool pack(WeightFormat format, const float* rows, std::size_t row_stride, std::s
           std::size_t inputs, std::byte* panel) {
   const PanelRows from{rows, row_stride, outputs, inputs};
   if (format == WeightFormat::i8) return pack_i8(from, panel);
+  if (format == WeightFormat::i8g32) return pack_i8_groups(from, panel);
+  if (group_of(format) != 0) return pack_i4(from, group_of(format), panel);
   V damage = zero();
   bool fits = true;
   for (std::size_t k = 0; k < inputs; k += kWidth) {
@@ -182,22 +157,34 @@ float quantise(const float* x, std::size_t columns, std::uint8_t* out) {
   return top / 127.0f + damaged;  // a NaN scale spoils all the row's products, as a NaN input would
 }
 
-// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32 (i8: 2^24 times the values,
-// as in tile_widening()); `first` is a multiple of 4.
-inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count,
-                  float* out) {
-  if (format == WeightFormat::i8) {
-    for (std::size_t k = 0; k < count; k += 4) {
-      for (int v = 0; v < kVectors; ++v) {
-        const I quads = load_int(panel + ((first + k) / 4 * kPanel + v * kWidth) * 4);
-        float* to = out + k * kPanel + v * kWidth;
-        store(to, high_byte<0>(quads));
-        if (k + 1 < count) store(to + kPanel, high_byte<1>(quads));
-        if (k + 2 < count) store(to + 2 * kPanel, high_byte<2>(quads));
-        if (k + 3 < count) store(to + 3 * kPanel, high_byte<3>(quads));
+// `count` inputs from the beginning of a run of groups on.
+template <WeightFormat F>
+inline void widen_groups(const std::byte* panel, std::size_t count, float* out) {
+  constexpr std::size_t kPerWord = Groups<F>::kPerWord;
+  Groups<F> group;
+  for (std::size_t k = 0; k < count; k += kPerWord, panel += kPanel * 4) {
+    panel = group.at(k / kPerWord, panel);
+    for (int v = 0; v < kVectors; ++v) {
+      I words = load_int(panel + v * kWidth * 4);
+      for (std::size_t i = k; i < count && i < k + kPerWord; ++i, words = right<Groups<F>::kBits>(words)) {
+        store(out + i * kPanel + v * kWidth, group.template value<0>(words, v));
       }
     }
-    return;
+  }
+}
+
+// Widens inputs [first, first + count) of a packed panel to [count][kPanel] f32; `first` is a multiple of 64.
+inline void widen(WeightFormat format, const std::byte* panel, std::size_t first, std::size_t count,
+                  float* out) {
+  switch (format) {
+    case WeightFormat::i4:
+      return widen_groups<WeightFormat::i4>(panel + panel_bytes(format, first, kPanel), count, out);
+    case WeightFormat::i4g64:
+      return widen_groups<WeightFormat::i4g64>(panel + panel_bytes(format, first, kPanel), count, out);
+    case WeightFormat::i8g32:
+      return widen_groups<WeightFormat::i8g32>(panel + panel_bytes(format, first, kPanel), count, out);
+    default:
+      break;
   }
   if (format == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(panel) + first * kPanel;

@@ -13,9 +13,6 @@
 
 namespace deciban::simd {
 
-// What moves byte `byte` of 32-bit lane `lane` of 128 bits to the lane's top and zeros the rest (pshufb).
-constexpr std::int32_t to_top(int byte, int lane) { return (4 * lane + byte) << 24 | 0x808080; }
-
 #if defined(__AVX512F__)
 using V = __m512;
 using I = __m512i;  // kWidth lanes of i32, or of four bytes
@@ -75,15 +72,6 @@ inline I dot4(I acc, I x, I w) {
   return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
 }
-// 2^24 times signed byte `Byte` of each lane.
-template <int Byte>
-inline V high_byte(I a) {
-  if constexpr (Byte == 0) return _mm512_cvtepi32_ps(_mm512_slli_epi32(a, 24));
-  if constexpr (Byte == 3)
-    return _mm512_cvtepi32_ps(_mm512_and_si512(a, _mm512_set1_epi32(static_cast<int>(0xff000000u))));
-  const __m512i move = _mm512_set4_epi32(to_top(Byte, 3), to_top(Byte, 2), to_top(Byte, 1), to_top(Byte, 0));
-  return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(a, move));
-}
 // The low bytes of kWidth lanes, which hold 0 … 255.
 inline void store_bytes(std::uint8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
@@ -100,6 +88,7 @@ inline I right(I a) {  // zeros come in
   return _mm512_srli_epi32(a, Bits);
 }
 inline I bits(V a) { return _mm512_castps_si512(a); }
+inline V as_float(I a) { return _mm512_castsi512_ps(a); }
 // Rows to columns of a square.
 inline void transpose(V (&r)[kWidth]) {
   V t[kWidth];
@@ -188,13 +177,6 @@ inline I dot4(I acc, I x, I w) {
   const I odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
   return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
 }
-template <int Byte>
-inline V high_byte(I a) {
-  if constexpr (Byte == 0) return _mm256_cvtepi32_ps(_mm256_slli_epi32(a, 24));
-  const __m256i move = _mm256_setr_epi32(to_top(Byte, 0), to_top(Byte, 1), to_top(Byte, 2), to_top(Byte, 3),
-                                         to_top(Byte, 0), to_top(Byte, 1), to_top(Byte, 2), to_top(Byte, 3));
-  return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(a, move));
-}
 inline void store_bytes(std::uint8_t* p, I a) {
   const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
@@ -211,6 +193,7 @@ inline I right(I a) {
   return _mm256_srli_epi32(a, Bits);
 }
 inline I bits(V a) { return _mm256_castps_si256(a); }
+inline V as_float(I a) { return _mm256_castsi256_ps(a); }
 inline void transpose(V (&r)[kWidth]) {
   V t[kWidth];
   for (int i = 0; i < kWidth; i += 2) {
@@ -299,11 +282,6 @@ inline I dot4(I acc, I x, I w) {
   const I odd = _mm_madd_epi16(_mm_srli_epi16(x, 8), _mm_srai_epi16(w, 8));
   return _mm_add_epi32(acc, _mm_add_epi32(even, odd));
 }
-template <int Byte>
-inline V high_byte(I a) {
-  const __m128i top = _mm_set1_epi32(static_cast<int>(0xff000000u));
-  return _mm_cvtepi32_ps(_mm_and_si128(_mm_slli_epi32(a, 24 - 8 * Byte), top));
-}
 inline void store_bytes(std::uint8_t* p, I a) {
   const __m128i words = _mm_packs_epi32(a, a);
   const std::int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
@@ -321,6 +299,7 @@ inline I right(I a) {
   return _mm_srli_epi32(a, Bits);
 }
 inline I bits(V a) { return _mm_castps_si128(a); }
+inline V as_float(I a) { return _mm_castsi128_ps(a); }
 inline void transpose(V (&r)[kWidth]) { _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]); }
 inline void store_bf16(std::uint16_t* p, V a) {
   alignas(16) std::uint32_t u[4];
@@ -328,6 +307,21 @@ inline void store_bf16(std::uint16_t* p, V a) {
   for (int i = 0; i < 4; ++i) p[i] = static_cast<std::uint16_t>((u[i] + 0x7fff + ((u[i] >> 16) & 1)) >> 16);
 }
 #endif
+
+// 1 + q / 2^Bits, where q is the J-th `Bits` bits of each lane: set into the top of a float's fraction.
+template <int Bits, int J>
+inline V one_and_fraction(I words) {
+  constexpr int kUp = 23 - Bits - Bits * J;
+  I moved = words;
+  if constexpr (kUp > 0) moved = left<kUp>(words);
+  if constexpr (kUp < 0) moved = right<-kUp>(words);
+  const I fraction = set_int(((1 << Bits) - 1) << (23 - Bits)), one = set_int(0x3f800000);
+#if defined(__AVX512F__)
+  return as_float(_mm512_ternarylogic_epi32(moved, fraction, one, 0xea));  // moved & fraction | one
+#else
+  return as_float(or_int(and_int(moved, fraction), one));
+#endif
+}
 
 // The sum of a vector's lanes: halves are added until one is left.
 inline float sum(V a) {

@@ -89,53 +89,16 @@ inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t
   store_tile<R>(tile, acc);
 }
 
-// Adds input `Byte` of each quad of i8 weights.
-template <int R, int Byte>
-inline __attribute__((always_inline)) void add_byte(const float* x, std::size_t xs,
-                                                    const I (&quads)[kVectors], V (&acc)[R][kVectors]) {
-  V b[kVectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) b[v] = high_byte<Byte>(quads[v]);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    const V a = set(x[r * xs + Byte]);
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
-  }
-}
-
 // The same sums from weights that are widened on the way: for few rows, where widening a block first does not
-// pay.  i8 weights are widened to 2^24 times their value, which saves a step and changes no rounding.
+// pay.
 template <int R, WeightFormat F>
 inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count, Ahead ahead,
                           const float* start, float* tile) {
   V acc[R][kVectors];
   load_tile<R>(start, acc);
-  if constexpr (F == WeightFormat::i8) {
-    const auto quads_at = [&](std::size_t i, I(&quads)[kVectors]) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) quads[v] = load_int(w + (i * kPanel + v * kWidth) * 4);
-    };
-    for_steps<stride_of(R, F == WeightFormat::i8)>(
-        count / 4, ahead, [&](std::size_t i) __attribute__((always_inline)) {
-          I quads[kVectors];
-          quads_at(i, quads);
-          add_byte<R, 0>(x + 4 * i, xs, quads, acc);
-          add_byte<R, 1>(x + 4 * i, xs, quads, acc);
-          add_byte<R, 2>(x + 4 * i, xs, quads, acc);
-          add_byte<R, 3>(x + 4 * i, xs, quads, acc);
-        });
-    if (count % 4 != 0) {
-      I quads[kVectors];
-      quads_at(count / 4, quads);
-      const float* last = x + count / 4 * 4;
-      add_byte<R, 0>(last, xs, quads, acc);
-      if (count % 4 > 1) add_byte<R, 1>(last, xs, quads, acc);
-      if (count % 4 > 2) add_byte<R, 2>(last, xs, quads, acc);
-    }
-  } else if constexpr (F == WeightFormat::f16) {
+  if constexpr (F == WeightFormat::f16) {
     const auto* half = reinterpret_cast<const std::uint16_t*>(w);
-    for_steps<stride_of(R, F == WeightFormat::i8)>(
+    for_steps<stride_of(R, false)>(
         count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
           V b[kVectors];
 #pragma GCC unroll 8
@@ -161,7 +124,7 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
     };
     // Few rows leave registers for the pairs, so that each is loaded once: loads under way are what keeps
     // memory busy.
-    for_steps<stride_of(R, F == WeightFormat::i8)>(
+    for_steps<stride_of(R, false)>(
         count / 2, ahead, [&](std::size_t i) __attribute__((always_inline)) {
           V odd[kVectors];
           if constexpr (R <= 2) {
@@ -196,6 +159,96 @@ inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, st
           }
         });
     if (count % 2 != 0) add_even(count / 2);
+  }
+  store_tile<R>(tile, acc);
+}
+
+// Weights in groups: what a packed panel holds of them, and their values.
+template <WeightFormat F>
+struct Groups {
+  static constexpr bool kPairs = F == WeightFormat::i8g32;  // two groups' scales in one word, no minima
+  static constexpr int kBits = kPairs ? 8 : 4;
+  static constexpr std::size_t kPerWord = 32 / kBits;
+  static constexpr std::size_t kGroup = group_of(F), kRun = kPairs ? 2 * kGroup : kGroup;
+
+  I head[kVectors];
+  V scale[kVectors], least[kVectors];
+
+  // Scales for the word-th words of a panel, which are read on the way there; returns where the words are.
+  inline __attribute__((always_inline)) const std::byte* at(std::size_t word, const std::byte* w) {
+    const std::size_t in_run = word % (kRun / kPerWord);
+    if (in_run == 0) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) head[v] = load_int(w + v * kWidth * 4);
+      w += kPanel * 4;
+    }
+    constexpr float kSteps = 1 << kBits;
+    if (in_run % (kGroup / kPerWord) == 0) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        if constexpr (kPairs) {
+          const V s = in_run == 0 ? first_of_pairs(head[v]) : second_of_pairs(head[v]);
+          scale[v] = mul(s, set(kSteps));
+          least[v] = mul(s, set(-1.5f * kSteps));  // 128 was added
+        } else {
+          scale[v] = mul(first_of_pairs(head[v]), set(kSteps));
+          least[v] = sub(second_of_pairs(head[v]), scale[v]);
+        }
+      }
+    }
+    return w;
+  }
+  // The J-th weights of vector v's words.
+  template <int J>
+  inline __attribute__((always_inline)) V value(I words, int v) const {
+    return fma(one_and_fraction<kBits, J>(words), scale[v], least[v]);
+  }
+};
+
+// Adds inputs J and on of each word of weights.
+template <int R, WeightFormat F, int J>
+inline __attribute__((always_inline)) void add_word(const float* x, std::size_t xs, const Groups<F>& group,
+                                                    const I (&words)[kVectors], V (&acc)[R][kVectors]) {
+  V b[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) b[v] = group.template value<J>(words[v], v);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const V a = set(x[r * xs + J]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
+  }
+  if constexpr (J + 1 < static_cast<int>(Groups<F>::kPerWord))
+    add_word<R, F, J + 1>(x, xs, group, words, acc);
+}
+
+// The same sums from weights in groups; w is where a run of them begins.
+template <int R, WeightFormat F>
+inline void tile_groups(const float* x, std::size_t xs, const std::byte* w, std::size_t count, Ahead ahead,
+                        const float* start, float* tile) {
+  constexpr std::size_t kPerWord = Groups<F>::kPerWord;
+  V acc[R][kVectors];
+  load_tile<R>(start, acc);
+  Groups<F> group;
+  for_steps<stride_of(R, false)>(
+      count / kPerWord, ahead, [&](std::size_t i) __attribute__((always_inline)) {
+        w = group.at(i, w);
+        I words[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) words[v] = load_int(w + v * kWidth * 4);
+        w += kPanel * 4;
+        add_word<R, F, 0>(x + kPerWord * i, xs, group, words, acc);
+      });
+  if (const std::size_t rest = count % kPerWord; rest != 0) {
+    w = group.at(count / kPerWord, w);
+    for (std::size_t k = 0; k < rest; ++k) {
+      for (int v = 0; v < kVectors; ++v) {
+        I word = load_int(w + v * kWidth * 4);
+        for (std::size_t i = 0; i < k; ++i) word = right<Groups<F>::kBits>(word);
+        const V b = group.template value<0>(word, v);
+        for (int r = 0; r < R; ++r) acc[r][v] = fma(set(x[r * xs + count - rest + k]), b, acc[r][v]);
+      }
+    }
   }
   store_tile<R>(tile, acc);
 }

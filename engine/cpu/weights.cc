@@ -11,13 +11,25 @@
 #include <stdexcept>
 #include <vector>
 
+#include "engine/cpu/group_blocks.h"
 #include "engine/cpu/team.h"
+#include "engine/encoding.h"
 
 namespace deciban::cpu {
 
+namespace {
+
+// i8 activations are summed exactly with weights of one scale an output; f32 ones leave the scales free.
+WeightFormat packing(NumericMode mode) {
+  return mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32 ? WeightFormat::i8g32
+                                                                                       : mode.weights;
+}
+
+}  // namespace
+
 CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const StoredTensor& tensor,
                      NumericMode mode, std::shared_ptr<std::atomic<std::uint64_t>> total)
-    : format_(mode.weights), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
+    : format_(packing(mode)), wants_i8_(mode.activations == ActivationFormat::i8), total_(std::move(total)) {
   if (tensor.shape.size() < 2) {
     throw std::runtime_error(fmt::format("tensor '{}' has {} dimensions where a matrix is needed",
                                          tensor.name, tensor.shape.size()));
@@ -31,6 +43,7 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const Sto
   piece_ = slabs.allocate(bytes_);
   const bool as_stored = format_ == WeightFormat::bf16 && tensor.encoding == Encoding::bf16 &&
                          tensor.contiguous() && tensor.scale == 1 && inputs_ % 2 == 0;
+  const std::byte* rows_stored = rows_of(tensor, format_);
   // Giving pages back interrupts all threads, so it is done for a few MiB at a time.
   constexpr std::size_t kReleased = std::size_t{4} << 20;
   const std::size_t together =
@@ -44,7 +57,11 @@ CpuWeight::CpuWeight(const Kernels& kernels, Team& team, Slabs& slabs, const Sto
     const std::size_t count = std::min(kernels.panel, outputs_ - first);
     std::byte* out = piece_.data + p * bytes;
     bool fine;
-    if (as_stored) {
+    if (rows_stored != nullptr) {
+      const std::size_t row = row_bytes(tensor.encoding, inputs_);
+      panel_from_rows(format_, kernels.panel, rows_stored + first * row, count, inputs_, out);
+      fine = finite_scales(tensor.encoding, rows_stored + first * row, count * row);
+    } else if (as_stored) {
       const auto* stored = reinterpret_cast<const std::uint16_t*>(tensor.data) + first * inputs_;
       fine = kernels.pack_pairs(stored, inputs_, count, inputs_, out);
     } else {

@@ -39,6 +39,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Ops> open(int) override { return cuda_ops(device_); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
   std::string refusal(NumericMode mode) const override {
+    if (group_of(mode.weights) != 0) return "int4 weights are computed on the CPU alone";
     if (mode.weights == WeightFormat::f8) return "fp8 is not computed yet";
     if (mode.activations == ActivationFormat::i8) return "int8 activations are computed on the CPU alone";
     return {};

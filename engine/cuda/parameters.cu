@@ -138,7 +138,10 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                                                         scales_.as<float>() + row, flag.as<int>());
         break;
       case WeightFormat::f8:
-        throw std::logic_error("f8 weights are not made here");
+      case WeightFormat::i4:
+      case WeightFormat::i4g64:
+      case WeightFormat::i8g32:
+        throw std::logic_error("these weights are not made here");
     }
     DECIBAN_LAUNCHED("conversion");
     tensor.release(row * inputs_, count * inputs_);

@@ -82,7 +82,10 @@ void widen(const CudaWeight& w, Out* out, std::size_t out_stride, cudaStream_t s
       go(static_cast<const std::int8_t*>(w.data()));
       break;
     case WeightFormat::f8:
-      throw std::logic_error("f8 weights are never widened");
+    case WeightFormat::i4:
+    case WeightFormat::i4g64:
+    case WeightFormat::i8g32:
+      throw std::logic_error("these weights are never widened");
   }
   DECIBAN_LAUNCHED("widen");
 }

@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
+#include <utility>
 
 #include "evals/codec/frequencies.h"
 #include "evals/codec/range_coder.h"
@@ -49,12 +53,14 @@ class Decoding {
   std::vector<Token> tokens_;
 };
 
-// Runs a job for each input: as many at a time as there are slots, each step of the batch a token of every
-// slot.
+template <typename Job>
+using ResultOf = decltype(std::declval<Job>().result());
+
+// Runs a job for each of the inputs given by their place: as many at a time as there are slots, each step of
+// the batch a token of every slot.
 template <typename Job, typename Input>
-auto in_lockstep(LanguageModel& model, std::span<const Input> inputs, const CodecOptions& options) {
-  std::vector<decltype(std::declval<Job>().result())> results(inputs.size());
-  const std::size_t slots = std::max<std::size_t>(1, std::min(options.streams, inputs.size()));
+void in_lockstep(LanguageModel& model, std::span<const Input> inputs, std::span<const std::size_t> places,
+                 std::size_t slots, const CodecOptions& options, std::vector<ResultOf<Job>>& results) {
   const auto batch = model.start_batch(slots);
   if (!batch) {
     throw std::runtime_error(fmt::format(
@@ -72,8 +78,8 @@ auto in_lockstep(LanguageModel& model, std::span<const Input> inputs, const Code
   // Gives a slot its next job that needs a step; those without tokens are done at once.
   const auto take = [&](std::size_t s) {
     all[s].job.reset();
-    while (taken < inputs.size()) {
-      const std::size_t input = taken++;
+    while (taken < places.size()) {
+      const std::size_t input = places[taken++];
       Job job(inputs[input]);
       batch->reset(s);
       if (!job.done() && !options.start) {
@@ -110,6 +116,48 @@ auto in_lockstep(LanguageModel& model, std::span<const Input> inputs, const Code
     }
     if (options.progress) options.progress(coded);
   }
+}
+
+// How many batches run side by side.  The products of a small model's step are too short to be shared between
+// threads (the engine computes such a step with one), so each thread takes some of the streams.
+std::size_t workers_for(const ModelInfo& info, std::size_t slots) {
+  constexpr std::uint64_t kSmall = 32'000'000;  // parameters, as in engine/rwkv_model.cc
+  const bool own = info.numerics_version > 0 && info.family.starts_with("rwkv") && info.device == "cpu" &&
+                   info.spec.find("plugin:") != 0 && info.spec.find("exec:") != 0;
+  if (!own || info.parameters > kSmall) return 1;
+  return std::clamp<std::size_t>(slots / 2, 1, static_cast<std::size_t>(std::max(1, info.threads)));
+}
+
+template <typename Job, typename Input>
+auto run_all(LanguageModel& model, std::span<const Input> inputs, const CodecOptions& options) {
+  std::vector<ResultOf<Job>> results(inputs.size());
+  const std::size_t slots = std::max<std::size_t>(1, std::min(options.streams, inputs.size()));
+  const std::size_t workers = workers_for(model.info(), slots);
+  std::vector<std::vector<std::size_t>> places(workers);
+  for (std::size_t i = 0; i < inputs.size(); ++i) places[i % workers].push_back(i);
+  std::mutex mutex;
+  std::exception_ptr failure;
+  CodecOptions shared = options;
+  if (options.progress) {
+    shared.progress = [&](std::size_t tokens) {
+      const std::lock_guard lock(mutex);
+      options.progress(tokens);
+    };
+  }
+  const auto work = [&](std::size_t w) {
+    try {
+      in_lockstep<Job>(model, inputs, places[w], (slots + workers - 1 - w) / workers, shared, results);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t w = 1; w < workers; ++w) threads.emplace_back(work, w);
+    work(0);
+  }
+  if (failure) std::rethrow_exception(failure);
   return results;
 }
 
@@ -117,12 +165,12 @@ auto in_lockstep(LanguageModel& model, std::span<const Input> inputs, const Code
 
 std::vector<std::string> encode_tokens(LanguageModel& model, std::span<const std::vector<Token>> sequences,
                                        const CodecOptions& options) {
-  return in_lockstep<Encoding>(model, sequences, options);
+  return run_all<Encoding>(model, sequences, options);
 }
 
 std::vector<std::vector<Token>> decode_tokens(LanguageModel& model, std::span<const CodedTokens> coded,
                                               const CodecOptions& options) {
-  return in_lockstep<Decoding>(model, coded, options);
+  return run_all<Decoding>(model, coded, options);
 }
 
 }  // namespace deciban

@@ -43,7 +43,7 @@ TEST(Roofline, RanksInstructionsAndBoundsWork) {
   EXPECT_DOUBLE_EQ(reading, 1 / roof.bandwidth(1).median);
   EXPECT_DOUBLE_EQ(roof.seconds("baseline", f32, 1e9, 1e9, 1), std::max(arithmetic, reading));
   for (const std::string& isa : supported_isas()) {
-    for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a"}) {
+    for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"}) {
       EXPECT_GT(roof.peak(isa, numeric_mode(mode)).gflops.median, 0) << isa << ' ' << mode;
     }
   }

@@ -142,9 +142,9 @@ std::vector<std::tuple<std::string, std::string, std::string>> cases() {
   for (const std::string& isa : supported_isas()) {
     for (const char* model :
          {"rwkv4-small", "extra-rwkv5.0-small", "rwkv5.2-small", "rwkv6-small", "rwkv7-small"}) {
-      for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a"}) {
+      for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"}) {
         // The models share their products, and 5.0 all but its parameters' preparation with 5.2.
-        if (std::string(mode).starts_with("int8") && std::string(model) != "rwkv7-small") continue;
+        if (std::string(mode).starts_with("int") && std::string(model) != "rwkv7-small") continue;
         const bool narrow = std::string(mode) == "bf16" || std::string(mode) == "f16";
         if (std::string(model) == "extra-rwkv5.0-small" && narrow) continue;
         if (std::string(model) == "rwkv6-small" && narrow && isa != supported_isas().back()) continue;

@@ -103,9 +103,10 @@ TEST(ScoreHead, PassesNanOn) {
   const std::size_t vocabulary = 5000, inputs = 16, rows = 3;
   for (const std::string& isa : supported_isas()) {
     const auto backend = cpu_backend(isa);
-    for (const auto& [mode, damage] : {std::pair{"f32", std::nanf("")}, std::pair{"f32", 3e38f},
-                                       std::pair{"bf16", std::nanf("")}, std::pair{"int8", std::nanf("")},
-                                       std::pair{"int8a", std::nanf("")}, std::pair{"int8a", INFINITY}}) {
+    for (const auto& [mode, damage] :
+         {std::pair{"f32", std::nanf("")}, std::pair{"f32", 3e38f}, std::pair{"bf16", std::nanf("")},
+          std::pair{"int8", std::nanf("")}, std::pair{"int4", std::nanf("")},
+          std::pair{"int8a", std::nanf("")}, std::pair{"int8a", INFINITY}}) {
       for (const std::size_t id : {0, 63, 4095, 4096, 4999}) {
         std::vector<float> table(vocabulary * inputs, 0.0f), x(rows * inputs, 1.0f);
         for (std::size_t k = 0; k < inputs; ++k) table[id * inputs + k] = 2.0f;

@@ -94,7 +94,8 @@ TEST_P(SlowTrained, NarrowModesCostLittle) {
   const struct {
     const char* mode;
     double loss;
-  } bars[] = {{"bf16", 0}, {"bf16a", 1e-3}, {"int8", 1e-3}, {"int8a", 1.5e-3}};
+  } bars[] = {{"bf16", 0},       {"bf16a", 1e-3},  {"int8", 5e-4},
+              {"int8a", 1.5e-3}, {"int4", 2.5e-2}, {"int4g64", 3e-2}};
   for (const auto& [mode, loss] : bars) {
     const double difference = bits_per_byte(mode) - exact;
     EXPECT_LE(std::abs(difference), loss) << mode;

@@ -56,7 +56,7 @@ TEST(Conformance, EveryVersionOfRwkvPasses) {
 }
 
 TEST(Conformance, EveryNumericModeOfTheCpuPasses) {
-  for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a"}) {
+  for (const char* mode : {"f32", "bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"}) {
     const auto checks = checks_of(source_dir() / "datasets/demo/rwkv7/model.pth", mode);
     EXPECT_EQ(with_outcome(checks, CheckOutcome::passed).size(), checks.size()) << mode << "\n"
                                                                                 << said(checks);
