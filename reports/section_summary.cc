@@ -94,16 +94,20 @@ void summary_section(Page& page, const ReportInput& input) {
                               input.boards[0].documents.size() == 1 ? "piece" : "pieces",
                               models_of(input.boards[0]).size(),
                               models_of(input.boards[0]).size() == 1 ? "model" : "models")
-                : "Language models on tasks";
+            : !collection.lineups.empty() ? "Language models on tasks"
+            : !collection.costs.empty()   ? "What length costs"
+                                          : "Gates";
   }
   add_text(header, "h1", shorten_middle(display_text(title.substr(0, 2000)), 160));
   if (scored) verdict(header, input.boards[0]);
-  paragraph(
-      header,
-      "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte compare "
-      "models "
-      "whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval over documents.",
-      "soft");
+  if (scored)
+    paragraph(
+        header,
+        "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte compare "
+        "models "
+        "whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval over "
+        "documents.",
+        "soft");
 
   Node facts = add(header, "dl", "facts");
   std::set<std::string> models;
@@ -121,11 +125,15 @@ void summary_section(Page& page, const ReportInput& input) {
     bytes += static_cast<double>(collection.documents[document].bytes);
     corpora.insert(collection.documents[document].corpus);
   }
-  fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
-  fact(facts, "documents", grouped_digits(documents.size()));
-  fact(facts, corpora.size() == 1 ? "source" : "sources", grouped_digits(corpora.size()));
-  fact(facts, "text", short_byte_size(bytes));
-  fact(facts, "scores", grouped_digits(results));
+  if (!models.empty()) fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
+  if (!documents.empty()) {
+    fact(facts, "documents", grouped_digits(documents.size()));
+    fact(facts, corpora.size() == 1 ? "source" : "sources", grouped_digits(corpora.size()));
+    fact(facts, "text", short_byte_size(bytes));
+    fact(facts, "scores", grouped_digits(results));
+  }
+  if (!collection.gates.empty())
+    fact(facts, collection.gates.size() == 1 ? "gate" : "gates", grouped_digits(collection.gates.size()));
   fact(facts, collection.sources.size() == 1 ? "run" : "runs", grouped_digits(collection.sources.size()));
   const auto [first, last] = days(collection);
   if (!first.empty()) fact(facts, "when", first == last ? first : first + " – " + last);

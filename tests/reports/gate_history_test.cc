@@ -111,9 +111,10 @@ TEST(GateHistory, IsASectionOfTheReport) {
   EXPECT_THAT(page, HasSubstr("2026-11-23 10:20"));
   EXPECT_THAT(page, HasSubstr("bbbb222"));
   EXPECT_THAT(page, HasSubstr("slower: +10.0 %"));
-  EXPECT_THAT(page, HasSubstr("linear &lt;b>"));
+  EXPECT_THAT(page, HasSubstr("linear &lt;b&gt;"));
   EXPECT_THAT(page, HasSubstr("0.00125"));
   EXPECT_THAT(page, Not(HasSubstr("id=\"leaderboard\"")));
+  EXPECT_THAT(page, HasSubstr("<h1>Gates</h1>"));
 }
 
 }  // namespace
