@@ -57,7 +57,7 @@ void runs_table(Node section, const std::vector<const GateRun*>& runs) {
     add_name(add(row, "td"), name_of(run.base), 24);
     // A gate of correctness has one side only: the build that ran it.
     add_name(add(row, "td"), run.kind == "correctness" ? run.commit.substr(0, 20) : name_of(run.other), 24);
-    add_name(add(row, "td"), run.machine, 28);
+    add_name(add(row, "td"), run.machine, 16);
   }
   if (runs.size() > kMostRuns)
     paragraph(section, fmt::format("{} older ones are not listed.", runs.size() - kMostRuns), "soft");
