@@ -18,6 +18,7 @@
 #include "deciban_version.h"
 #include "engine/checkpoint.h"
 #include "engine/ops.h"
+#include "reports/order_statistics.h"
 
 namespace deciban {
 namespace {

@@ -8,20 +8,12 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "reports/order_statistics.h"
+
 namespace deciban {
 
 double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double quantile_of(std::vector<double> samples, double p) {
-  if (samples.empty()) throw std::invalid_argument("a quantile of no samples");
-  std::sort(samples.begin(), samples.end());
-  const double at = p * static_cast<double>(samples.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  if (below + 1 >= samples.size()) return samples.back();
-  const double share = at - static_cast<double>(below);
-  return samples[below] * (1 - share) + samples[below + 1] * share;
 }
 
 CostValue median_of(std::vector<double> samples) {

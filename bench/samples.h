@@ -18,9 +18,6 @@ struct SamplingGoal {
   double limit_seconds = 60;   // all runs of one quantity end by then, whatever the noise
 };
 
-// The p-quantile (0 … 1) of unsorted samples, interpolated.
-double quantile_of(std::vector<double> samples, double p);
-
 // Median with its distribution-free 95 % interval: the order statistics between which the true median lies
 // with that probability whatever the distribution (binomial with p = 1/2); the extremes if there are fewer
 // than six samples.

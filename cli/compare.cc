@@ -159,7 +159,10 @@ int compare(const CompareOptions& options, const Console& console) {
     for (const std::string& measure : comparable_measures(*pair.base)) {
       Comparison comparison = compare_lineups(collection, *pair.base, *pair.other, measure, paired);
       for (const std::string& sentence : comparison.setting_differences) console.warn(sentence);
-      if (pair.base->text) comparison.agreement = token_agreement(*pair.base, *pair.other);
+      if (pair.base->text) {
+        comparison.divergence = known_divergence(collection, *pair.base, *pair.other);
+        comparison.agreement = token_agreement(*pair.base, *pair.other);
+      }
       comparisons.push_back(std::move(comparison));
     }
   }

@@ -7,13 +7,13 @@
 
 #include "bench/gate_ab.h"
 #include "cli/console.h"
-#include "reports/gate_report.h"
+#include "reports/gate_history.h"
 
 namespace deciban {
 
 // Where results go besides the table, as words.
 struct GateOutput {
-  std::string junit, summary, annotations = "none";
+  std::string junit, summary, annotations = "none", history;
   bool github_summary = false;
 };
 
@@ -53,9 +53,10 @@ void check_speed_options(const GateSpeedOptions& options);
 RoundOptions round_options(const GateSpeedOptions& options);
 // The places that cases run in: kernel tables of this CPU, or the device.
 std::vector<std::string> gate_places(const GateSpeedOptions& options);
-// Shows the tables, writes every output asked for, and returns kDone or kRegression.
+// Shows the tables, writes every output asked for, and returns kDone or kRegression.  `run` says what was
+// held against what, and its figures, for the history; the rest of it is filled in.
 int finish_gate(const std::vector<GateCheck>& checks, const std::vector<Table>& tables,
-                const std::string& title, const GateOutput& output, const Console& console);
+                const std::string& title, GateRun run, const GateOutput& output, const Console& console);
 void check_output_options(const GateOutput& output);
 
 }  // namespace deciban

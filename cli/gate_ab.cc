@@ -47,10 +47,13 @@ std::string listed(const std::vector<std::string>& names) {
   return names.size() > 3 ? fmt::format("{} and {} more", words, names.size() - 3) : words;
 }
 
-int judge(const std::vector<SpeedSamples>& samples, const GateAbOptions& options, const std::string& title,
+int judge(const std::vector<SpeedSamples>& samples, const GateAbOptions& options, GateRun run,
           const Console& console) {
   const auto results = judge_speed(samples, {options.speed.effect / 100, options.speed.alarms / 100});
-  return finish_gate(checks_of(results), {speed_table(results)}, title, options.output, console);
+  run.kind = "speed";
+  run.figures = speed_figures(results);
+  return finish_gate(checks_of(results), {speed_table(results)}, "speed", std::move(run), options.output,
+                     console);
 }
 
 int compare_files(const GateAbOptions& options, const Console& console) {
@@ -75,7 +78,10 @@ int compare_files(const GateAbOptions& options, const Console& console) {
     console.warn(fmt::format("{} cases need {} repetitions each for a verdict: --benchmark_repetitions={}",
                              comparison.cases.size(), least, std::max<std::size_t>(10, least)));
   }
-  return judge(comparison.cases, options, "speed", console);
+  GateRun run;
+  run.base.name = options.before;
+  run.other.name = options.after;
+  return judge(comparison.cases, options, std::move(run), console);
 }
 
 // Cases both builds know, in their order here.
@@ -123,7 +129,10 @@ int compare_builds(const GateAbOptions& options, const Console& console) {
   }
   std::vector<SpeedSamples> samples;
   for (const CaseSamples& c : result.cases) samples.push_back({c.name, c.sides[0], c.sides[1], true, 0});
-  return judge(samples, options, "speed", console);
+  GateRun run;
+  run.base = {programs[0], hellos[0].commit};
+  run.other = {programs[1], hellos[1].commit};
+  return judge(samples, options, std::move(run), console);
 }
 
 }  // namespace

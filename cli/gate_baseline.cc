@@ -106,8 +106,13 @@ int gate_check(const GateBaselineOptions& options, const Console& console) {
   }
   const BaselineComparison comparison = compare_baselines(wanted, after, speed.effect / 100);
   const auto results = judge_speed(comparison.cases, {speed.effect / 100, speed.alarms / 100});
+  GateRun run;
+  run.kind = "speed";
+  run.base = {options.file, before.commit};
+  run.other = {"this build", after.commit};
+  run.figures = speed_figures(results);
   return finish_gate(checks_of(results), {speed_table(results)},
-                     fmt::format("speed against {}", before.commit), options.output, console);
+                     fmt::format("speed against {}", before.commit), std::move(run), options.output, console);
 }
 
 }  // namespace deciban

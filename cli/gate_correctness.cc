@@ -237,7 +237,10 @@ int gate_correctness(const GateCorrectnessOptions& options, const Console& conso
     console.note("interrupted: no verdict");
     return kInterrupted;
   }
-  return finish_gate(checks, tables, "correctness", options.output, console);
+  GateRun run;
+  run.kind = "correctness";
+  run.other.device = options.device;
+  return finish_gate(checks, tables, "correctness", std::move(run), options.output, console);
 }
 
 }  // namespace deciban

@@ -6,12 +6,12 @@
 #include <stdexcept>
 
 #include "bench/gate_divergence.h"
-#include "bench/samples.h"
 #include "cli/gate_models.h"
 #include "cli/interrupt.h"
 #include "datasets/corpus.h"
 #include "evals/start_token.h"
 #include "evals/window.h"
+#include "reports/order_statistics.h"
 #include "reports/statistics.h"
 
 namespace deciban {
@@ -126,6 +126,26 @@ std::vector<GateCheck> checks_of(const GateKlOptions& options, const Totals& tot
   return checks;
 }
 
+std::map<std::string, CostValue> figures_of(const Totals& totals, const Estimate& mean) {
+  const std::size_t tokens = totals.kl.size();
+  const auto counted = [&](double value) { return CostValue{value, value, value, tokens}; };
+  const Interval interval = mean.interval.value_or(Interval{mean.value, mean.value});
+  return {{"kl_nats", {mean.value, interval.low, interval.high, tokens}},
+          {"kl_p99_nats", counted(quantile_of(totals.kl, 0.99))},
+          {"kl_max_nats", counted(*std::max_element(totals.kl.begin(), totals.kl.end()))},
+          {"same_best_percent",
+           counted(100 * static_cast<double>(totals.agreements) / static_cast<double>(tokens))}};
+}
+
+GateSide side_of(const ModelInfo& info) {
+  GateSide side;
+  side.name = info.name;
+  side.digest = info.digest;
+  side.mode = info.format;
+  side.device = info.device;
+  return side;
+}
+
 std::string label(const ModelInfo& info) {
   return fmt::format("{} {} ({})", info.name, info.format, info.kernels);
 }
@@ -156,6 +176,12 @@ int gate_kl(const GateKlOptions& options, const Console& console) {
   if (reference->info().tokenizer_digest != other->info().tokenizer_digest)
     throw std::invalid_argument(fmt::format("the models read different tokens ({} and {}): KL needs the same",
                                             reference->info().tokenizer, other->info().tokenizer));
+  GateRun run;
+  run.kind = "divergence";
+  run.base = side_of(reference->info());
+  run.other = side_of(other->info());
+  run.windowing = windowing.name();
+  run.start = options.start;
   Totals totals;
   const std::optional<Token> token = start.resolve(reference->info());
   for (const std::string& path : options.corpora) {
@@ -171,12 +197,14 @@ int gate_kl(const GateKlOptions& options, const Console& console) {
       add_document(totals, *reference, *other, document, windowing, token);
       console.detail(fmt::format("{} {} of {}", corpus.name, i + 1, wanted));
     }
+    run.texts.push_back({corpus.name, corpus.digest, wanted});
   }
   if (totals.kl.empty()) {
     if (interrupted()) return kInterrupted;
     throw std::runtime_error("no token was scored");
   }
   const Estimate mean = ratio_estimate(totals.documents);
+  run.figures = figures_of(totals, mean);
   const Table table = kl_table(totals, mean, label(reference->info()), label(other->info()));
   const std::vector<GateCheck> checks = checks_of(options, totals, mean);
   if (interrupted()) {
@@ -184,7 +212,7 @@ int gate_kl(const GateKlOptions& options, const Console& console) {
     console.note("interrupted: the figures are of the documents until then");
     return kInterrupted;
   }
-  return finish_gate(checks, {table}, "divergence", options.output, console);
+  return finish_gate(checks, {table}, "divergence", std::move(run), options.output, console);
 }
 
 }  // namespace deciban

@@ -1,14 +1,18 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <stdexcept>
 
 #include "cli/gate.h"
+#include "cli/machine.h"
 #include "cli/suggest.h"
+#include "deciban_version.h"
 
 namespace deciban {
 namespace {
@@ -39,10 +43,13 @@ void check_output_options(const GateOutput& output) {
   if (output.github_summary && !github_summary_file())
     throw std::invalid_argument(
         "--github-summary: $GITHUB_STEP_SUMMARY is not set; elsewhere use --summary FILE");
+  if (!output.history.empty() && std::filesystem::exists(output.history) &&
+      !std::filesystem::is_directory(output.history))
+    throw std::invalid_argument(fmt::format("--history {}: is a file, not a directory", output.history));
 }
 
 int finish_gate(const std::vector<GateCheck>& checks, const std::vector<Table>& tables,
-                const std::string& title, const GateOutput& output, const Console& console) {
+                const std::string& title, GateRun run, const GateOutput& output, const Console& console) {
   for (const Table& table : tables) {
     constexpr std::array<std::string_view, 11> kLeastImportant{
         "mean_ulps", "p99_ulps",       "max_ulps",      "regret_nats", "mean_share", "p_faster",
@@ -57,6 +64,16 @@ int finish_gate(const std::vector<GateCheck>& checks, const std::vector<Table>& 
   // GitHub reads workflow commands from either stream; stdout is the table's.
   if (output.annotations == "github") print_github_annotations(std::cerr, checks, title);
   const GateCounts counts = count(checks);
+  if (!output.history.empty()) {
+    run.when = utc_now();
+    run.version = DECIBAN_VERSION;
+    run.commit = DECIBAN_COMMIT;
+    run.machine = this_machine().cpu;
+    run.counts = counts;
+    std::copy_if(checks.begin(), checks.end(), std::back_inserter(run.failed),
+                 [](const GateCheck& check) { return check.outcome == GateCheck::Outcome::failed; });
+    append_gate(output.history, run);
+  }
   if (counts.failed > 0) {
     console.error(fmt::format("{}: {}", title, in_words(counts)));
     return kRegression;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -35,6 +37,29 @@ std::vector<std::filesystem::path> files_of(const std::vector<std::string>& word
     files.insert(files.end(), found.begin(), found.end());
   }
   return files;
+}
+
+// run.json with these tasks and kinds added: what an earlier import or evaluation said in it stays.
+std::string run_info(const std::filesystem::path& directory, const ordered_json& tasks,
+                     const std::set<std::string>& kinds) {
+  std::ifstream file(directory / "run.json", std::ios::binary);
+  ordered_json run =
+      ordered_json::parse(std::string(std::istreambuf_iterator<char>(file), {}), nullptr, false);
+  if (!run.is_object()) run = ordered_json::object();
+  run["deciban"] = {{"version", DECIBAN_VERSION}, {"commit", DECIBAN_COMMIT}};
+  for (const char* list : {"models", "corpora"}) {
+    if (!run.contains(list)) run[list] = ordered_json::array();
+  }
+  if (!run.contains("tasks") || !run["tasks"].is_object()) run["tasks"] = ordered_json::object();
+  run["tasks"].update(tasks);
+  std::set<std::string> all = kinds;
+  if (run.contains("imported") && run["imported"].is_array()) {
+    for (const ordered_json& kind : run["imported"]) {
+      if (kind.is_string()) all.insert(kind.get<std::string>());
+    }
+  }
+  run["imported"] = all;
+  return run.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -77,13 +102,7 @@ int import_results(const ImportOptions& options, const Console& console) {
     for (const auto& [task, measures] : imported.tasks)
       tasks[task]["measures"].update(ordered_json(measures));
   }
-  ordered_json run;
-  run["deciban"] = {{"version", DECIBAN_VERSION}, {"commit", DECIBAN_COMMIT}};
-  run["models"] = ordered_json::array();
-  run["corpora"] = ordered_json::array();
-  run["tasks"] = tasks;
-  run["imported"] = kinds;
-  directory.write_run_info(run.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  directory.write_run_info(run_info(options.output, tasks, kinds));
   for (const std::string& note : notes) console.note(note);
   std::string words;
   for (const std::string& kind : kinds) words += (words.empty() ? "" : ", ") + kind;

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "reports/order_statistics.h"
 #include "reports/random.h"
 
 namespace deciban {
@@ -191,16 +192,6 @@ double Estimator::acceleration() const {
   return std::isfinite(result) ? result : 0;  // no spread, or one document holds the whole denominator
 }
 
-// Of sorted values; interpolated between the order statistics at p (B + 1).
-double quantile(const std::vector<double>& values, double p) {
-  const double place = p * static_cast<double>(values.size() + 1) - 1;
-  if (!(place > 0)) return values.front();
-  const auto below = static_cast<std::size_t>(place);
-  if (below + 1 >= values.size()) return values.back();
-  if (values[below] == values[below + 1]) return values[below];  // also where both are infinite
-  return values[below] + (place - static_cast<double>(below)) * (values[below + 1] - values[below]);
-}
-
 Interval bca(const Estimator& estimator, const std::vector<double>& shifts, double tail) {
   double below = 0;
   for (const double shift : shifts) below += shift < 0 ? 1 : shift == 0 ? 0.5 : 0;
@@ -212,8 +203,8 @@ Interval bca(const Estimator& estimator, const std::vector<double>& shifts, doub
     return normal_cdf(bias + (bias + z) / (1 - acceleration * (bias + z)));
   };
   const double z = normal_quantile(tail);
-  return {estimator.value() + quantile(shifts, corrected(z)),
-          estimator.value() + quantile(shifts, corrected(-z))};
+  return {estimator.value() + resampled_quantile(shifts, corrected(z)),
+          estimator.value() + resampled_quantile(shifts, corrected(-z))};
 }
 
 }  // namespace
@@ -243,8 +234,8 @@ struct RatioBootstrap::Impl {
   }
   std::optional<Interval> studentized(double tail) const {
     const double share = widened(tail);
-    const Interval interval{estimator.value() - quantile(scores, 1 - share) * error,
-                            estimator.value() - quantile(scores, share) * error};
+    const Interval interval{estimator.value() - resampled_quantile(scores, 1 - share) * error,
+                            estimator.value() - resampled_quantile(scores, share) * error};
     if (!std::isfinite(interval.low) || !std::isfinite(interval.high)) return std::nullopt;
     return interval;
   }

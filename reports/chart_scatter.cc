@@ -38,15 +38,22 @@ void place_names(Node svg, const ScatterChart& chart, const std::vector<bool>& f
     const ScatterChart::Point& point = chart.points[i];
     const std::string name = fit(point.name, 150);
     const double px = x.at(point.x), py = y.at(point.y), wide = text_width(name, kText) + 2;
-    // Right, left, above right, below right, above left, below left, further above, further below.
-    const double places[8][2] = {{px + 9, py},
-                                 {px - 9 - wide, py},
-                                 {px + 5, py - 13},
-                                 {px + 5, py + 13},
-                                 {px - 5 - wide, py - 13},
-                                 {px - 5 - wide, py + 13},
-                                 {px - wide / 2, py - 26},
-                                 {px - wide / 2, py + 26}};
+    // Above and below the interval, not beyond the plot's sides.
+    const double over = std::clamp(px - wide / 2, plot.left, std::max(plot.left, plot.right - wide));
+    const double high = point.y_interval ? y.at(point.y_interval->high) : py;
+    const double low = point.y_interval ? y.at(point.y_interval->low) : py;
+    // Right, left, above right, below right, above left, below left, further above, further below, at the
+    // interval's ends.
+    const double places[10][2] = {{px + 9, py},
+                                  {px - 9 - wide, py},
+                                  {px + 5, py - 13},
+                                  {px + 5, py + 13},
+                                  {px - 5 - wide, py - 13},
+                                  {px - 5 - wide, py + 13},
+                                  {px - wide / 2, py - 26},
+                                  {px - wide / 2, py + 26},
+                                  {over, high - 12},
+                                  {over, low + 12}};
     for (const auto& place : places) {
       const Box box{place[0], place[1] - 8, place[0] + wide, place[1] + 7};
       const bool inside = box.left >= plot.left && box.right <= plot.right && box.top >= plot.top &&

@@ -54,10 +54,17 @@ class Index {
     return static_cast<std::uint32_t>(collection_.corpora.size() - 1);
   }
 
-  std::uint32_t document(const DocumentEntry& entry) {
-    const auto [found, is_new] =
-        documents_.try_emplace(fmt::format("{}:{}", entry.corpus, entry.id), collection_.documents.size());
-    if (is_new) collection_.documents.push_back(entry);
+  // Of a new document the entry holds no more than this.
+  std::uint32_t document(std::uint32_t corpus, const std::string& id) {
+    std::string place = std::to_string(corpus);
+    place += ':';
+    place += id;
+    const auto [found, is_new] = documents_.try_emplace(std::move(place), collection_.documents.size());
+    if (is_new) {
+      DocumentEntry& entry = collection_.documents.emplace_back();
+      entry.corpus = corpus;
+      entry.id = id;
+    }
     return static_cast<std::uint32_t>(found->second);
   }
 
@@ -100,10 +107,17 @@ class SourceReader {
   void take(const Record& record) {
     const std::size_t at = lineup_of(record);
     LineUp& lineup = part_.lineups[at];
-    const std::uint32_t document = index_.document(
-        {index_.corpus(record.corpus, digest_of(record.corpus)), record.document, record.bytes,
-         record.characters, label_of(record, "published"), label_of(record, "category"),
-         label_of(record, "source"), label_of(record, "licence")});
+    const std::size_t known = part_.documents.size();
+    const std::uint32_t document = index_.document(corpus_of(record.corpus), record.document);
+    if (document == known) {
+      DocumentEntry& fresh = part_.documents.back();
+      fresh.bytes = record.bytes;
+      fresh.characters = record.characters;
+      fresh.published = label_of(record, "published");
+      fresh.category = label_of(record, "category");
+      fresh.source = label_of(record, "source");
+      fresh.licence = label_of(record, "licence");
+    }
     if (record.status != "ok") {
       if (!places_[at].scores.contains(document)) places_[at].failures[document] = record.reason;
       settle_failures(at);
@@ -142,6 +156,12 @@ class SourceReader {
     std::sort(lineup.failures.begin(), lineup.failures.end());
   }
 
+  std::uint32_t corpus_of(const std::string& name) {
+    const auto [found, is_new] = corpora_.try_emplace(name, 0);
+    if (is_new) found->second = index_.corpus(name, digest_of(name));
+    return found->second;
+  }
+
   std::string digest_of(const std::string& corpus) const {
     for (const RunCorpus& entry : part_.run_files[0].corpora) {
       if (entry.name == corpus) return entry.digest;
@@ -151,9 +171,10 @@ class SourceReader {
 
   std::size_t lineup_of(const Record& record) {
     const std::string start = label_of(record, "start"), mode = label_of(record, "mode");
-    const auto [found, is_new] = lineups_.try_emplace(
-        fmt::format("{}\n{}\n{}\n{}\n{}", record.task, record.model, record.windowing, start, mode),
-        part_.lineups.size());
+    std::string setting;
+    for (const std::string* part : {&record.task, &record.model, &record.windowing, &start, &mode})
+      setting += *part, setting += '\n';
+    const auto [found, is_new] = lineups_.try_emplace(std::move(setting), part_.lineups.size());
     if (!is_new) return found->second;
     LineUp lineup;
     lineup.label = lineup.name = record.model;
@@ -182,6 +203,7 @@ class SourceReader {
   Collection part_;
   Index index_;
   std::unordered_map<std::string, std::size_t> lineups_;
+  std::unordered_map<std::string, std::uint32_t> corpora_;
   std::vector<Places> places_;
 };
 
@@ -194,7 +216,7 @@ class Joiner {
     for (const CorpusEntry& entry : part.corpora) corpora.push_back(index_.corpus(entry.name, entry.digest));
     for (DocumentEntry& entry : part.documents) {
       entry.corpus = corpora[entry.corpus];
-      documents.push_back(index_.document(entry));
+      documents.push_back(index_.document(entry.corpus, entry.id));
       DocumentEntry& known = all_.documents[documents.back()];
       if (known.bytes == 0) known.bytes = entry.bytes, known.characters = entry.characters;
       if (known.published.empty()) known.published = entry.published;
@@ -368,7 +390,8 @@ class Joiner {
 };
 
 bool is_run(const fs::path& directory) {
-  return !record_files(directory).empty() || fs::exists(directory / "costs.jsonl");
+  return !record_files(directory).empty() || fs::exists(directory / "costs.jsonl") ||
+         fs::exists(directory / "gates.jsonl");
 }
 
 // The runs under a path: itself, or, of a directory that is no run, those directly in it.
@@ -381,9 +404,9 @@ std::vector<fs::path> runs_under(const fs::path& path) {
   }
   std::sort(runs.begin(), runs.end());
   if (runs.empty()) {
-    throw std::runtime_error(
-        fmt::format("{} is no run: it has neither records*.jsonl nor costs.jsonl, nor has a directory in it",
-                    path.string()));
+    throw std::runtime_error(fmt::format(
+        "{} is no run: it has no records*.jsonl, costs.jsonl or gates.jsonl, nor has a directory in it",
+        path.string()));
   }
   return runs;
 }
@@ -449,6 +472,7 @@ Collection read_collection(std::span<const fs::path> paths) {
   }
   Collection all = joiner.finish();
   all.costs = costs;
+  all.gates = read_gates(sources);
   return all;
 }
 

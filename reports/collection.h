@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "reports/cost.h"
+#include "reports/gate_history.h"
 #include "reports/record.h"
 #include "reports/run_file.h"
 
@@ -64,6 +65,7 @@ struct Collection {
   std::map<std::string, std::map<std::string, std::string>> tasks;  // as RunFile::tasks
   std::vector<RunFile> run_files;                                   // of each source, in order
   std::vector<CostPoint> costs;                                     // of sweeps over lengths
+  std::vector<GateRun> gates;                                       // by time
   std::vector<std::string> sources;                                 // paths as given
   std::vector<std::string> warnings;  // sentences: disagreements, mixed versions, failed documents
 };

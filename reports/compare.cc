@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <unordered_map>
@@ -148,6 +149,58 @@ std::vector<Cell> row_of(const Comparison& comparison, const std::string& source
       count(result.documents_for_same)};
 }
 
+// The exact divergence where a gate kept it, else the bound that token scores give.
+std::vector<Cell> divergence_cells(const Comparison& comparison) {
+  const auto number = [](double value) {
+    return std::isfinite(value) ? Cell{"", fmt::format("{}", value)} : Cell{"", "null"};
+  };
+  if (comparison.divergence) {
+    const KnownDivergence& known = *comparison.divergence;
+    return {number(known.kl), {"exact", ""}, number(100 * known.same_best)};
+  }
+  if (comparison.agreement) {
+    const TokenAgreement& agreement = *comparison.agreement;
+    return {number(agreement.least_divergence), {"lower bound", ""}, number(100 * agreement.same_best)};
+  }
+  return {{"", "null"}, {"", ""}, {"", "null"}};
+}
+
+std::vector<std::string> divergence_notes(const Comparison& comparison) {
+  std::vector<std::string> notes;
+  if (comparison.divergence) {
+    const KnownDivergence& known = *comparison.divergence;
+    std::string note =
+        fmt::format("KL({} || {}) is {:.3g} nats a token", comparison.base, comparison.other, known.kl);
+    if (known.interval)
+      note += fmt::format(" (95 %: {:.3g} … {:.3g})", known.interval->low, known.interval->high);
+    if (std::isfinite(known.same_best)) {
+      note += fmt::format("; {:.2f} % of {} tokens have the same most probable one", 100 * known.same_best,
+                          grouped_digits(known.tokens));
+    }
+    note += fmt::format("; exact, kept by deciban gate kl on {}", known.when);
+    if (!known.same_texts) note += fmt::format(", over {} with window {}", known.texts, known.windowing);
+    notes.push_back(note);
+    if (known.same_texts) return notes;
+  }
+  if (comparison.agreement) {
+    const TokenAgreement& a = *comparison.agreement;
+    notes.push_back(fmt::format(
+        "of {} tokens {:.2f} % have the same most probable token; log p differs by {:.3g} nats on average "
+        "and "
+        "{:.3g} at most; KL divergence at least {:.3g} nats a token (a bound: two probabilities were kept of "
+        "each token)",
+        grouped_digits(a.tokens), 100 * a.same_best, a.mean_difference, a.largest_difference,
+        a.least_divergence));
+  }
+  if (comparison.same_vocabulary && !comparison.divergence) {
+    notes.push_back(
+        "their exact KL divergence takes both models: deciban gate kl BASE NEW -c TEXTS --history RUN keeps "
+        "it "
+        "for this comparison");
+  }
+  return notes;
+}
+
 }  // namespace
 
 std::optional<bool> lower_is_better(std::string_view measure) {
@@ -180,6 +233,8 @@ Comparison compare_lineups(const Collection& collection, const LineUp& base, con
   comparison.measure = measure;
   comparison.windowing = base.windowing;
   comparison.setting_differences = differences(base, other);
+  comparison.same_vocabulary = !base.compressor && !base.model.tokenizer_digest.empty() &&
+                               base.model.tokenizer_digest == other.model.tokenizer_digest;
   const Values left = values_of(base, measure), right = values_of(other, measure);
   std::map<std::uint32_t, std::vector<PairedTerm>> by_corpus;
   for (const auto& [document, value] : left) {
@@ -215,6 +270,38 @@ Comparison compare_lineups(const Collection& collection, const LineUp& base, con
     for (std::size_t i = 0; i < family.size(); ++i) comparison.sources.push_back({names[i], family[i]});
   }
   return comparison;
+}
+
+std::optional<KnownDivergence> known_divergence(const Collection& collection, const LineUp& base,
+                                                const LineUp& other) {
+  const auto side = [](const LineUp& lineup) {
+    GateSide result;
+    result.digest = lineup.model.digest;
+    result.mode = lineup.model.mode.empty() ? lineup.mode : lineup.model.mode;
+    return result;
+  };
+  const GateRun* run = divergence_between(collection.gates, side(base), side(other));
+  if (!run) return std::nullopt;
+  const CostValue& kl = run->figures.at("kl_nats");
+  KnownDivergence known;
+  known.kl = kl.value;
+  if (kl.low < kl.high) known.interval = Interval{kl.low, kl.high};
+  const auto same = run->figures.find("same_best_percent");
+  known.same_best =
+      same == run->figures.end() ? std::numeric_limits<double>::quiet_NaN() : same->second.value / 100;
+  known.tokens = kl.samples;
+  known.when = run->when.substr(0, 10);
+  known.windowing = run->windowing;
+  // Whole corpora: as many documents as the comparison has of each, and no corpus more or less.
+  std::map<std::string, std::uint64_t> ours, theirs;
+  for (const DocumentScore& score : base.scores)
+    ++ours[collection.corpora[collection.documents[score.document].corpus].digest];
+  for (const GateText& text : run->texts) {
+    known.texts += (known.texts.empty() ? "" : ", ") + text.name;
+    theirs[text.digest] += text.documents;
+  }
+  known.same_texts = ours == theirs && run->windowing == base.windowing;
+  return known;
 }
 
 std::optional<TokenAgreement> token_agreement(const LineUp& base, const LineUp& other) {
@@ -275,12 +362,18 @@ Table comparison_table(std::span<const Comparison> comparisons) {
                    {"dB/kB", "decibans_per_kb", true, true},
                    {"shows %", "detectable_percent", true, false},
                    {"docs for margin", "documents_for_margin", true, true},
-                   {"docs for same", "documents_for_same", true, true}};
+                   {"docs for same", "documents_for_same", true, true},
+                   {"KL", "kl_nats", true, true},
+                   {"KL is", "kl_is", false, true},
+                   {"same best %", "same_best_percent", true, true}};
   for (const Comparison& comparison : comparisons) {
     const bool sources = !comparison.sources.empty();
     table.rows.push_back(row_of(comparison, sources ? "all" : "", comparison.overall));
-    for (const SourceComparison& source : comparison.sources)
+    for (Cell& cell : divergence_cells(comparison)) table.rows.back().push_back(std::move(cell));
+    for (const SourceComparison& source : comparison.sources) {
       table.rows.push_back(row_of(comparison, source.name, source.result));
+      table.rows.back().insert(table.rows.back().end(), {{"", "null"}, {"", ""}, {"", "null"}});
+    }
   }
   // Columns that say the same in every row are for machines.
   for (const std::size_t c : {0u, 1u, 2u, 3u, 4u}) {
@@ -337,15 +430,7 @@ std::vector<std::string> comparison_notes(const Comparison& comparison, const Pa
   }
   if (!comparison.sources.empty())
     notes.push_back("p of the sources are corrected for their number (Holm); that of all is not");
-  if (comparison.agreement) {
-    const TokenAgreement& a = *comparison.agreement;
-    notes.push_back(
-        fmt::format("of {} tokens {:.2f} % have the same most probable token; KL divergence at least {:.3g} "
-                    "nats a token (from "
-                    "the probabilities kept), log p differs by {:.3g} nats on average and {:.3g} at most",
-                    grouped_digits(a.tokens), 100 * a.same_best, a.least_divergence, a.mean_difference,
-                    a.largest_difference));
-  }
+  for (std::string& note : divergence_notes(comparison)) notes.push_back(std::move(note));
   return notes;
 }
 

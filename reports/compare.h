@@ -23,6 +23,16 @@ struct TokenAgreement {
   double mean_difference = 0, largest_difference = 0;  // of log p(token), nats, absolute
 };
 
+// What `deciban gate kl` kept of the two: over the whole vocabulary at every token.
+struct KnownDivergence {
+  double kl = 0;                     // mean of KL(base ‖ other), nats a token
+  std::optional<Interval> interval;  // 95 % over documents
+  double same_best = 0;              // share of tokens whose most probable token is the same
+  std::uint64_t tokens = 0;
+  std::string when, windowing, texts;  // texts: names of corpora
+  bool same_texts = false;             // its corpora are those of the comparison, whole
+};
+
 struct SourceComparison {
   std::string name;  // corpus, or task and measure
   PairedResult result;
@@ -35,7 +45,9 @@ struct Comparison {
   std::size_t only_base = 0, only_other = 0;     // documents that the other one lacks
   PairedResult overall;
   std::vector<SourceComparison> sources;  // by corpus, corrected as a family; empty with a single corpus
+  std::optional<KnownDivergence> divergence;
   std::optional<TokenAgreement> agreement;
+  bool same_vocabulary = false;  // both read the same tokens, so that they have a divergence
 };
 
 // What may be measured on a line-up: "bits per byte", or names of measures with a known direction.
@@ -47,6 +59,10 @@ std::optional<bool> lower_is_better(std::string_view measure);
 // Pairs two line-ups of the same task.  Throws std::runtime_error if they have no document in common.
 Comparison compare_lineups(const Collection& collection, const LineUp& base, const LineUp& other,
                            const std::string& measure, const PairedOptions& options = {});
+
+// The latest divergence that a gate kept of these two models in these modes; none if there is none.
+std::optional<KnownDivergence> known_divergence(const Collection& collection, const LineUp& base,
+                                                const LineUp& other);
 
 // Token by token over the documents of both; none where scores were not kept, or the tokens differ.
 std::optional<TokenAgreement> token_agreement(const LineUp& base, const LineUp& other);

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "reports/order_statistics.h"
 #include "reports/random.h"
 
 namespace deciban {
@@ -65,17 +66,6 @@ bool solve(std::array<std::array<double, 3>, 3> m, std::array<double, 3> y, std:
 double normal(Random& random) {
   const double radius = std::sqrt(-2 * std::log(1 - random.unit()));
   return radius * std::cos(2 * std::numbers::pi * random.unit());
-}
-
-double draw_quantile(std::vector<double> values, double p) {
-  std::sort(values.begin(), values.end());
-  const double at = p * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  if (below + 1 >= values.size()) return values.back();
-  const double share = at - static_cast<double>(below);
-  // Not a weighted mean where they are equal: both may be infinite.
-  return values[below] == values[below + 1] ? values[below]
-                                            : values[below] * (1 - share) + values[below + 1] * share;
 }
 
 void sort_by_length(std::vector<GrowthPoint>& points) {
@@ -154,7 +144,7 @@ LocalExponent local_exponent(std::span<const GrowthPoint> points, Random& random
   LocalExponent exponent{slope(last), {}, last.front().length, last.back().length};
   std::vector<double> slopes;
   for (int i = 0; i < kRedraws; ++i) slopes.push_back(slope(redrawn(last, random)));
-  exponent.interval = {draw_quantile(slopes, 0.025), draw_quantile(slopes, 0.975)};
+  exponent.interval = {quantile_of(slopes, 0.025), quantile_of(slopes, 0.975)};
   return exponent;
 }
 
@@ -369,7 +359,7 @@ std::optional<Crossover> crossover(std::vector<GrowthPoint> first, std::vector<G
     }
   }
   if (draws.empty()) draws.push_back(result.length);
-  result.interval = {draw_quantile(draws, 0.025), draw_quantile(draws, 0.975)};
+  result.interval = {quantile_of(draws, 0.025), quantile_of(draws, 0.975)};
   return result;
 }
 

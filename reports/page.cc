@@ -55,7 +55,8 @@ Node table(Node parent, std::string_view caption, const std::vector<TableColumn>
   put(scroll, "tabindex", "0");
   put(scroll, "role", "region");
   put(scroll, "aria-label", caption);
-  Node node = add(scroll, "table");
+  constexpr std::size_t kMany = 9;  // columns, from which on they stand closer
+  Node node = add(scroll, "table", columns.size() >= kMany ? "dense" : "");
   add_text(node, "caption", caption);
   Node row = add(add(node, "thead"), "tr");
   for (const TableColumn& column : columns) {
@@ -67,7 +68,11 @@ Node table(Node parent, std::string_view caption, const std::vector<TableColumn>
 }
 
 Node number_cell(Node row, std::string_view text, std::string_view kind) {
-  return add_text(row, "td", text, kind.empty() ? "n" : "n " + std::string(kind));
+  // A minus as wide as the plus above it, as the charts have it.
+  const bool negative =
+      text.size() > 1 && text[0] == '-' && (text[1] == '.' || (text[1] >= '0' && text[1] <= '9'));
+  return add_text(row, "td", negative ? "−" + std::string(text.substr(1)) : std::string(text),
+                  kind.empty() ? "n" : "n " + std::string(kind));
 }
 
 Node name_cell(Node row, std::string_view name, std::string_view kind) {

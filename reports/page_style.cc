@@ -27,9 +27,9 @@ const char* page_style() {
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; scroll-padding-top: 1rem; }
-body { margin: 0 auto; padding: 3.5rem 1.5rem 6rem; max-width: 66rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 3.5rem 1.5rem 6rem; max-width: 72rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.6 var(--sans); font-variant-numeric: lining-nums; overflow-wrap: break-word;
-  display: grid; grid-template-columns: minmax(0, 45rem) minmax(0, 13rem); column-gap: 5rem; align-items: start; }
+  display: grid; grid-template-columns: minmax(0, 52rem) minmax(0, 13rem); column-gap: 4rem; align-items: start; }
 header, main { grid-column: 1; min-width: 0; }
 nav { grid-column: 2; grid-row: 1 / span 2; position: sticky; top: 3.5rem; font-size: .875rem; line-height: 1.45; }
 nav ol { margin: 0; padding: .2rem 0 .2rem 1.1rem; list-style: none; border-left: 1px solid var(--hair); }
@@ -46,6 +46,7 @@ p { margin: 0 0 1rem; max-width: 42rem; }
 .kicker { color: var(--accent); font-size: .8rem; font-weight: 600; letter-spacing: .09em; text-transform: uppercase; margin: 0 0 .7rem; }
 .lede { font-size: 1.2rem; line-height: 1.55; }
 .soft, figcaption, caption { color: var(--soft); }
+main p.soft { font-size: .875rem; line-height: 1.5; }
 section { padding-top: 3.6rem; margin-top: 3.6rem; border-top: 1px solid var(--hair); }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.2rem 1.5rem; margin: 2rem 0 0; }
 dl.facts div { border-top: 2px solid var(--hair); padding-top: .5rem; }
@@ -79,7 +80,8 @@ svg .c5 .line, svg .c5 .interval { stroke: var(--c5); } svg .c5 .dot, svg .c5 .b
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums; min-width: 100%; }
 caption { text-align: left; padding-bottom: .6rem; }
 th, td { padding: .42rem .75rem .42rem 0; text-align: left; vertical-align: baseline; border-bottom: 1px solid var(--hair); }
-th:last-child, td:last-child { padding-right: .2rem; }
+table.dense { font-size: .8125rem; } table.dense th, table.dense td { padding-right: .55rem; }
+th:last-child, td:last-child, table.dense th:last-child, table.dense td:last-child { padding-right: .2rem; }
 thead th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--soft); white-space: nowrap; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 td, tbody th { white-space: nowrap; }
@@ -89,6 +91,7 @@ td.wrap { white-space: normal; min-width: 14rem; }
 tr.first th, tr.first td { background: var(--wash); }
 tr.first th { box-shadow: -.5rem 0 var(--wash); } tr.first td:last-child { box-shadow: .3rem 0 var(--wash); }
 tr.grey th, tr.grey td { color: var(--soft); font-weight: 400; }
+td.failed { font-weight: 650; color: var(--c1); }
 td.best { font-weight: 650; } td.best .ci { font-weight: 400; }
 ul.warnings { list-style: none; margin: 2rem 0 0; padding: .9rem 1.1rem; background: var(--warn); border-left: 3px solid var(--c4); }
 ul.warnings li { margin: .3rem 0; }
@@ -101,8 +104,8 @@ pre.tokens span { color: var(--heat); border-radius: 2px; }
 .d1 { background: var(--d1); } .d2 { background: var(--d2); } .d3 { background: var(--d3); }
 p.key span { padding: .1rem .5rem; margin-right: .2rem; color: var(--heat); font-size: .8rem; }
 dl.notes dt { font-weight: 600; margin-top: 1.1rem; } dl.notes dd { margin: .2rem 0 0; max-width: 42rem; }
-@media (max-width: 64rem) {
-  body { display: block; max-width: 48rem; }
+@media (max-width: 68rem) {
+  body { display: block; max-width: 56rem; }
   nav { position: static; margin: 2.4rem 0 0; }
   nav ol { columns: 2; column-gap: 2rem; }
 }
@@ -127,7 +130,9 @@ dl.notes dt { font-weight: 600; margin-top: 1.1rem; } dl.notes dd { margin: .2re
   figure, tr, ul.warnings { break-inside: avoid; }
   .wide { display: block; } .narrow { display: none; }
   .scroll { overflow: visible; }
-  table { font-size: 7.5pt; } th, td { padding-right: .5rem; } td, tbody th { white-space: normal; }
+  table, table.dense { font-size: 7.5pt; } th, td, table.dense th, table.dense td { padding-right: .5rem; } td, thead th, tbody th { white-space: normal; }
+  .n { white-space: nowrap; } .ci { font-size: 6.5pt; }
+  main p.soft { font-size: 9pt; }
   pre.tokens span, tr.first th, tr.first td { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   a { color: inherit; text-decoration: none; }
 }

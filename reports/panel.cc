@@ -11,7 +11,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include "reports/order_statistics.h"
 #include "reports/random.h"
+#include "reports/simultaneous.h"
 
 namespace deciban {
 namespace {
@@ -61,7 +63,7 @@ Drawn draw(const Panel& panel, Random& random, std::size_t count) {
 
 // The resampled scores (shift over its own standard error) of everything estimated of one model.
 struct ModelDraws {
-  std::vector<double> pooled, macro, shifts;
+  std::vector<double> pooled, macro;
   std::vector<std::vector<double>> sources;
 };
 
@@ -100,7 +102,6 @@ class Resampler {
     for (ModelDraws& model : draws) {
       model.pooled.resize(resamples_);
       model.macro.resize(resamples_);
-      model.shifts.resize(resamples_);
       model.sources.assign(panel_.sources(), std::vector<double>(resamples_));
     }
     const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
@@ -187,7 +188,6 @@ class Resampler {
         macro_shift += moved;
         macro_variance += source_variance;
       }
-      draws.shifts[begin + b] = shift;
       draws.pooled[begin + b] = studentized(shift, std::sqrt(variance) / bytes);
       draws.macro[begin + b] = studentized(macro_shift, std::sqrt(macro_variance));
     }
@@ -203,16 +203,6 @@ class Resampler {
   std::vector<ModelState> states_;
 };
 
-// Of sorted values, between the order statistics at p (B + 1), as reports/bootstrap.cc takes them.
-double sorted_quantile(const std::vector<double>& values, double p) {
-  const double place = p * static_cast<double>(values.size() + 1) - 1;
-  if (!(place > 0)) return values.front();
-  const auto below = static_cast<std::size_t>(place);
-  if (below + 1 >= values.size()) return values.back();
-  if (values[below] == values[below + 1]) return values[below];
-  return values[below] + (place - static_cast<double>(below)) * (values[below + 1] - values[below]);
-}
-
 double widened(double tail, double documents, double freedom) {
   const boost::math::students_t student(freedom);
   return boost::math::cdf(
@@ -227,56 +217,10 @@ Estimate estimate_of(double value, double error, std::vector<double> scores, dou
   if (scores.empty()) return estimate;
   std::sort(scores.begin(), scores.end());
   const double tail = widened((1 - kPanelConfidence) / 2, documents, documents - strata);
-  const Interval interval{value - sorted_quantile(scores, 1 - tail) * error,
-                          value - sorted_quantile(scores, tail) * error};
+  const Interval interval{value - resampled_quantile(scores, 1 - tail) * error,
+                          value - resampled_quantile(scores, tail) * error};
   if (std::isfinite(interval.low) && std::isfinite(interval.high)) estimate.interval = interval;
   return estimate;
-}
-
-// Standard errors of all paired differences of pooled ratios.
-std::vector<std::vector<double>> pair_errors(const Panel& panel, const std::vector<ModelState>& states) {
-  const std::size_t models = panel.models();
-  const double total = std::accumulate(panel.bytes.begin(), panel.bytes.end(), 0.0);
-  std::vector<std::vector<double>> errors(models, std::vector<double>(models, 0));
-  for (std::size_t a = 0; a < models; ++a) {
-    for (std::size_t b = a + 1; b < models; ++b) {
-      double variance = 0;
-      for (std::size_t s = 0; s < panel.sources(); ++s) {
-        const double n = static_cast<double>(panel.source_begin[s + 1] - panel.source_begin[s]);
-        double sum = 0, squares = 0;
-        for (std::size_t d = panel.source_begin[s]; d < panel.source_begin[s + 1]; ++d) {
-          const double difference = states[b].residual[d] - states[a].residual[d];
-          sum += difference;
-          squares += difference * difference;
-        }
-        variance += std::max(0.0, n / (n - 1) * (squares - sum * sum / n));
-      }
-      errors[a][b] = errors[b][a] = std::sqrt(variance) / total;
-    }
-  }
-  return errors;
-}
-
-double critical_value(const std::vector<ModelDraws>& draws, const std::vector<std::vector<double>>& errors,
-                      double documents, double freedom) {
-  std::vector<double> largest(draws[0].shifts.size(), 0);
-  for (std::size_t a = 0; a < draws.size(); ++a) {
-    for (std::size_t b = a + 1; b < draws.size(); ++b) {
-      if (errors[a][b] == 0) continue;
-      const double scale = 1 / errors[a][b];
-      const double *x = draws[a].shifts.data(), *y = draws[b].shifts.data();
-      for (std::size_t i = 0; i < largest.size(); ++i)
-        largest[i] = std::max(largest[i], std::abs(y[i] - x[i]) * scale);
-    }
-  }
-  std::sort(largest.begin(), largest.end());
-  const double normal = sorted_quantile(largest, kPanelConfidence);
-  // The normal tail becomes Student's, and the spread that of a sample.
-  // A tail that has vanished would have no quantile.
-  const double tail =
-      std::max(1e-300, boost::math::cdf(boost::math::complement(boost::math::normal(), normal)));
-  const boost::math::students_t student(freedom);
-  return std::sqrt(documents / freedom) * boost::math::quantile(boost::math::complement(student, tail));
 }
 
 void rank(PanelFigures& figures) {
@@ -388,8 +332,12 @@ PanelFigures panel_figures(const Panel& panel, std::uint64_t seed, int resamples
     figures.models.push_back(std::move(model));
   }
   if (enough) {
-    figures.difference_errors = pair_errors(panel, resampler.states());
-    figures.critical = critical_value(draws, figures.difference_errors, documents, documents - sources);
+    std::vector<std::vector<double>> residuals;
+    for (const ModelState& state : resampler.states()) residuals.push_back(state.residual);
+    SimultaneousDifferences differences =
+        simultaneous_differences(panel, residuals, kPanelConfidence, seed, resamples);
+    figures.difference_errors = std::move(differences.errors);
+    figures.critical = differences.critical;
   }
   rank(figures);
   return figures;

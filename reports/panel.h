@@ -41,9 +41,8 @@ struct PanelFigures {
   std::optional<Interval> difference(std::size_t a, std::size_t b) const;
 };
 
-// Intervals of one model are bootstrap-t, as ratio_estimate() makes them.  Differences: the largest
-// |difference − observed| / standard error over all pairs is found in each resample (max-t; Romano and Wolf
-// 2005, Econometrica 73:1237-1282), its 95 % quantile widened for few documents as in statistics.h.  A
+// Intervals of one model are bootstrap-t, as ratio_estimate() makes them; those of all differences hold at
+// once (simultaneous_differences()).  A
 // model's best rank is one more than the number of models shown to be better (Mogstad, Romano, Shaikh and
 // Wilhelm 2024, Review of Economic Studies 91:476-518).  Deterministic in `seed`.  Throws
 // std::invalid_argument if a number is not finite.

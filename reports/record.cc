@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "reports/record_line.h"
+
 namespace deciban {
 namespace {
 
@@ -117,6 +119,7 @@ std::string to_json_line(const Record& record) {
 }
 
 Record record_from_json(std::string_view line) {
+  if (std::optional<Record> plain = plain_record(line)) return std::move(*plain);
   json object;
   try {
     object = json::parse(line);

@@ -8,8 +8,8 @@
 namespace deciban {
 
 std::string report_page(const Collection& collection, const ReportOptions& options) {
-  if (collection.lineups.empty() && collection.costs.empty())
-    throw std::runtime_error("there are no records: nothing was scored");
+  if (collection.lineups.empty() && collection.costs.empty() && collection.gates.empty())
+    throw std::runtime_error("there are no records: nothing was scored, measured or gated");
   const std::vector<Board> boards = make_boards(collection, options.seed);
   const ReportInput input{collection, boards, options};
   Page page(options.title.empty() ? "deciban report" : options.title);
@@ -24,6 +24,7 @@ std::string report_page(const Collection& collection, const ReportOptions& optio
   scaling_section(page, input);
   task_section(page, input);
   published_section(page, input);
+  gate_section(page, input);
   provenance_section(page, input);
   method_section(page, input);
   return page.html();

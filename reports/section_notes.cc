@@ -45,6 +45,7 @@ void models_table(Node section, const Collection& collection) {
 }
 
 void corpora_table(Node section, const Collection& collection) {
+  if (collection.corpora.empty()) return;
   Node body = table(section, "Texts", {{"corpus", false}, {"documents"}, {"bytes"}, {"SHA-256", false}});
   std::vector<std::size_t> documents(collection.corpora.size());
   std::vector<std::uint64_t> bytes(collection.corpora.size());
@@ -73,6 +74,9 @@ void corpora_table(Node section, const Collection& collection) {
 
 void runs_table(Node section, const Collection& collection) {
   constexpr std::size_t kMost = 120;  // a run that was gone on with often has many sittings
+  if (std::all_of(collection.run_files.begin(), collection.run_files.end(),
+                  [](const RunFile& run) { return run.sittings.empty(); }))
+    return;
   Node body = table(
       section, "Runs",
       {{"started", false}, {"run", false}, {"version", false}, {"machine", false}, {"policies", false}});
@@ -150,14 +154,15 @@ void method_section(Page& page, const ReportInput& input) {
        "documents in a source give no interval. They tell how far a figure might move with other documents "
        "of the same "
        "kind, nothing about other kinds of text.");
-  note(list, "Ties and ranks",
-       "From all paired differences at once: the 95 % quantile of the largest |difference − observed| in "
-       "standard "
-       "errors over all pairs of models (max-t bootstrap) makes intervals that hold simultaneously. Two "
-       "models are "
-       "told apart if theirs does not hold zero. A model’s best rank is one more than the number of models "
-       "shown to be "
-       "better.");
+  note(
+      list, "Ties and ranks",
+      "From all paired differences at once: the 95 % quantile of the largest |difference| in standard errors "
+      "over all pairs of models makes intervals that hold simultaneously. It comes from a wild bootstrap: "
+      "each "
+      "document’s residuals keep or change their signs by chance, in all models alike. Two models are "
+      "told apart if theirs does not hold zero. A model’s best rank is one more than the number of models "
+      "shown to be "
+      "better.");
   note(list, "Verdicts",
        "Better or worse: the paired difference is not zero at the 5 % level. Same: two one-sided tests at "
        "the 5 % level "

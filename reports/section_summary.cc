@@ -76,7 +76,8 @@ void score_facts(Node facts, const Collection& collection) {
     bytes += static_cast<double>(collection.documents[document].bytes);
     corpora.insert(collection.documents[document].corpus);
   }
-  fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
+  if (!models.empty()) fact(facts, models.size() == 1 ? "model" : "models", grouped_digits(models.size()));
+  if (documents.empty()) return;
   fact(facts, "documents", grouped_digits(documents.size()));
   fact(facts, corpora.size() == 1 ? "source" : "sources", grouped_digits(corpora.size()));
   fact(facts, "text", short_byte_size(bytes));
@@ -132,28 +133,31 @@ void summary_section(Page& page, const ReportInput& input) {
                               input.boards[0].documents.size() == 1 ? "piece" : "pieces",
                               models_of(input.boards[0]).size(),
                               models_of(input.boards[0]).size() == 1 ? "model" : "models")
-            : only_costs ? "What models cost"
-                         : "Language models on tasks";
+            : !collection.lineups.empty() ? "Language models on tasks"
+            : only_costs                  ? "What length costs"
+                                          : "Gates";
   }
   add_text(header, "h1", shorten_middle(display_text(title.substr(0, 2000)), 160));
-  if (scored) verdict(header, input.boards[0]);
-  paragraph(
-      header,
-      only_costs
-          ? "Time and memory measured over the number of tokens; every time is a median with its 95 % "
-            "interval."
-          : "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte compare "
-            "models whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval "
-            "over "
-            "documents.",
-      "soft");
+  if (scored) {
+    verdict(header, input.boards[0]);
+    paragraph(header,
+              "The better a model predicts a text, the fewer bits it needs to encode it; bits per byte "
+              "compare models "
+              "whatever their tokenizers. Smaller is better. Every figure comes with a 95 % interval over "
+              "documents.",
+              "soft");
+  } else if (only_costs) {
+    paragraph(
+        header,
+        "Time and memory measured over the number of tokens; every time is a median with its 95 % interval.",
+        "soft");
+  }
 
   Node facts = add(header, "dl", "facts");
-  if (only_costs) {
-    cost_facts(facts, collection);
-  } else {
-    score_facts(facts, collection);
-  }
+  if (!collection.lineups.empty()) score_facts(facts, collection);
+  if (only_costs) cost_facts(facts, collection);
+  if (!collection.gates.empty())
+    fact(facts, collection.gates.size() == 1 ? "gate" : "gates", grouped_digits(collection.gates.size()));
   fact(facts, collection.sources.size() == 1 ? "run" : "runs", grouped_digits(collection.sources.size()));
   const auto [first, last] = days(collection);
   if (!first.empty()) fact(facts, "when", first == last ? first : first + " – " + last);

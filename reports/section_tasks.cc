@@ -14,7 +14,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kMostColumns = 24;
+constexpr std::size_t kMostColumns = 6;  // of one table: as many as a page is wide
 
 // How documents' sums become the figure, told from the words in run.json.
 double transformed(double ratio, const std::string& aggregation) {
@@ -32,8 +32,20 @@ struct Score {
 
 using ScoreTable = std::map<std::string, std::map<std::string, Score>>;  // model → "task\nmeasure" → score
 
-std::string text_of(const Score& score, double ratio) {
-  return score.share ? fmt::format("{:.1f}", 100 * ratio) : fixed(transformed(ratio, score.aggregation), 4);
+// Of a figure after its transformation.
+std::string text_of(const Score& score, double value) {
+  return score.share ? fmt::format("{:.1f}", 100 * value) : fixed(value, 4);
+}
+
+double value_of(const Score& score) { return transformed(score.ratio.value, score.aggregation); }
+
+std::optional<Interval> interval_of(const Score& score) {
+  if (!score.ratio.interval) return std::nullopt;
+  // A perplexity falls as the logarithm of the probability rises: its ends change places.
+  const auto [low, high] = std::minmax({transformed(score.ratio.interval->low, score.aggregation),
+                                        transformed(score.ratio.interval->high, score.aggregation)});
+  if (score.share) return Interval{std::clamp(low, 0.0, 1.0), std::clamp(high, 0.0, 1.0)};
+  return Interval{low, high};
 }
 
 ScoreTable scores_of(const Collection& collection, std::uint64_t seed, std::vector<std::string>& columns) {
@@ -145,11 +157,11 @@ void task_section(Page& page, const ReportInput& input) {
           continue;
         }
         const Score& score = found->second;
-        Node cell = number_cell(row, text_of(score, score.ratio.value));
-        if (score.ratio.interval) {
-          std::string low = text_of(score, score.ratio.interval->low),
-                      high = text_of(score, score.ratio.interval->high);
-          add_text(cell, "span", fmt::format("{} … {}", low, high), "ci");
+        Node cell = number_cell(row, text_of(score, value_of(score)));
+        if (const auto interval = interval_of(score)) {
+          add_text(cell, "span",
+                   fmt::format("{} … {}", text_of(score, interval->low), text_of(score, interval->high)),
+                   "ci");
         }
       }
     }
@@ -180,18 +192,16 @@ Table task_table(const Collection& collection, std::uint64_t seed) {
       const auto found = own.find(column);
       if (found == own.end()) continue;
       const Score& score = found->second;
-      const auto exact = [&](double ratio) {
-        const double value = transformed(ratio, score.aggregation);
+      const auto exact = [](double value) {
         return std::isfinite(value) ? Cell{"", fmt::format("{}", value)} : Cell{"", "null"};
       };
-      Cell value = exact(score.ratio.value), low{"", "null"}, high{"", "null"};
-      value.text = text_of(score, score.ratio.value);
+      Cell value = exact(value_of(score)), low{"", "null"}, high{"", "null"};
+      value.text = text_of(score, value_of(score));
       std::string interval = kNoFigure;
-      if (score.ratio.interval) {
-        low = exact(score.ratio.interval->low);
-        high = exact(score.ratio.interval->high);
-        interval = fmt::format("{} … {}", text_of(score, score.ratio.interval->low),
-                               text_of(score, score.ratio.interval->high));
+      if (const auto ends = interval_of(score)) {
+        low = exact(ends->low);
+        high = exact(ends->high);
+        interval = fmt::format("{} … {}", text_of(score, ends->low), text_of(score, ends->high));
       }
       table.rows.push_back({{model, ""},
                             {column.substr(0, column.find('\n')), ""},

@@ -167,8 +167,9 @@ void surprise_section(Page& page, const ReportInput& input, const Board& board,
                 "bytes.");
     }
     Node heading = add(section, "h3");
+    put_text(heading, "Document ");
     add_name(heading, entry.id, 50);
-    put_text(heading, ", ");
+    put_text(heading, " of ");
     add_name(heading, input.collection.corpora[entry.corpus].name);
     const std::string& name = board.lineups[models[0].lineup]->name;
     draw_surprise(section, *text, first->second, second, name,

@@ -26,6 +26,7 @@ void difference_section(Page& page, const ReportInput& input);  // document by d
 void token_sections(Page& page, const ReportInput& input);      // position in the document; surprise
 void scaling_section(Page& page, const ReportInput& input);     // costs against length; laws; crossovers
 void context_section(Page& page, const ReportInput& input);     // what length buys; recall
+void gate_section(Page& page, const ReportInput& input);  // gates that were run; how far models are apart
 void task_section(Page& page, const ReportInput& input);
 void published_section(Page& page, const ReportInput& input);
 void provenance_section(Page& page, const ReportInput& input);  // runs, machines, models, texts, licences

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <stdexcept>
+#include <utility>
 
+#include "reports/order_statistics.h"
+#include "reports/paired.h"
 #include "reports/rank_tests.h"
 
 namespace deciban {
@@ -26,12 +28,7 @@ std::vector<double> logarithms(const std::string& name, const std::vector<double
   return logs;
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
+double median(std::vector<double> values) { return values.empty() ? 0 : quantile_of(std::move(values), 0.5); }
 
 std::vector<double> negated(std::vector<double> values) {
   for (double& value : values) value = -value;
@@ -71,20 +68,6 @@ SpeedResult compare(const SpeedSamples& c, const SpeedRule& rule) {
   return result;
 }
 
-// The family-wise level at which each hypothesis would just be rejected.
-std::vector<double> holm_adjusted(std::span<const double> p) {
-  std::vector<std::size_t> order(p.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
-  std::vector<double> adjusted(p.size());
-  double so_far = 0;
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    so_far = std::max(so_far, std::min(1.0, p[order[i]] * static_cast<double>(p.size() - i)));
-    adjusted[order[i]] = so_far;
-  }
-  return adjusted;
-}
-
 }  // namespace
 
 std::string_view name(SpeedVerdict verdict) {
@@ -122,8 +105,8 @@ std::vector<SpeedResult> judge_speed(std::span<const SpeedSamples> cases, const 
     slower.push_back(results.back().p_slower);
     faster.push_back(results.back().p_faster);
   }
-  slower = holm_adjusted(slower);
-  faster = holm_adjusted(faster);
+  slower = holm(slower);
+  faster = holm(faster);
   for (std::size_t i = 0; i < results.size(); ++i) {
     SpeedResult& r = results[i];
     r.p_slower = slower[i];

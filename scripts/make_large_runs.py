@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
 """Writes runs as large as reports get, of made-up scores: make_large_runs.py DIR [RUNS] [DOCUMENTS]"""
+import argparse
 import json
 import math
 import random
-import sys
 from pathlib import Path
 
 SOURCES = 15
 
 
 def main():
-    directory, runs, documents = Path(sys.argv[1]), int((sys.argv + [0, 100])[2] or 100), int((sys.argv + [0, 0, 7500])[3] or 7500)
+    parser = argparse.ArgumentParser(description="Writes runs as large as reports get, of made-up scores.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("runs", type=int, nargs="?", default=100)
+    parser.add_argument("documents", type=int, nargs="?", default=7500)
+    options = parser.parse_args()
+    directory, runs, documents = options.directory, options.runs, options.documents
     rng = random.Random(1)
     texts = []
     for d in range(documents):

@@ -19,6 +19,10 @@ void add_output(CLI::App& app, GateOutput& output) {
       ->group(group);
   app.add_flag("--github-summary", output.github_summary, "append them to $GITHUB_STEP_SUMMARY")
       ->group(group);
+  app.add_option("--history", output.history,
+                 "keep what was found in DIR/gates.jsonl, for deciban report and compare")
+      ->type_name("DIR")
+      ->group(group);
   app.add_option("--annotations", output.annotations, "github: each failed check as a workflow command; none")
       ->type_name("WHICH")
       ->group(group);

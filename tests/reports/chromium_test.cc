@@ -10,6 +10,7 @@
 #include <fstream>
 #include <memory>
 
+#include "reports/gate_history.h"
 #include "reports/report.h"
 #include "tests/reports/sample_runs.h"
 
@@ -117,6 +118,31 @@ TEST(Chromium, ThePageHoldsTogether) {
                  {"cut", 1.1, "tokens:64"}}};
   run.corpora = {"wikipedia_english", "github_cpp", "arxiv_physics", "bbc_news", "ao3_nonenglish"};
   write_run(scratch / "run", run);
+  for (int day = 1; day <= 3; ++day) {
+    GateRun gate;
+    gate.kind = "speed";
+    gate.when = fmt::format("2026-11-{:02}T10:20:30Z", day);
+    gate.machine = "AMD EPYC 9V74 80-Core Processor";
+    gate.base = {"base/build/release/bin/deciban", "0123456789ab"};
+    gate.other = {"head/build/release/bin/deciban", "ba9876543210"};
+    gate.counts = {30, 4, day == 2 ? 2u : 0u};
+    gate.figures = {{"change_percent", {0.1 * day, -2.5, day == 2 ? 12.5 : 1.5, 36}}};
+    if (day == 2) {
+      gate.failed = {{"speed", "linear 64x384x384 bf16/f32 @avx512bf16", GateCheck::Outcome::failed,
+                      "slower: +10.0 % (95 %: +9.1 % … +10.8 %), 1.23 ms -> 1.35 ms"}};
+    }
+    append_gate(scratch / "run", gate);
+    gate.kind = "divergence";
+    gate.base = {"rwkv7-1.5b", "", "d", "f32", "cpu"};
+    gate.other = {"rwkv7-1.5b", "", "d", "int8", "cpu"};
+    gate.texts = {{"wikipedia_english", "c", 20}, {"github_cpp", "c", 20}};
+    gate.windowing = "whole";
+    gate.figures = {{"kl_nats", {1.25e-4, 1.1e-4, 1.4e-4, 123456}},
+                    {"kl_p99_nats", {2e-3, 2e-3, 2e-3, 123456}},
+                    {"kl_max_nats", {0.5, 0.5, 0.5, 123456}},
+                    {"same_best_percent", {99.87, 99.87, 99.87, 123456}}};
+    append_gate(scratch / "run", gate);
+  }
   ReportOptions options;
   options.published = {published_table("rwkv-wiki-1.5b")};
   const std::string html = report_page(read_collection(std::vector{scratch / "run"}), options);

@@ -3,6 +3,9 @@
 // differences between models.
 //
 //   deciban_simulate_statistics TRIALS RESAMPLES [RUN BASE OTHER] [REFERENCE_BASE.json REFERENCE_OTHER.json]
+//                               [ties]
+//
+// The last word leaves out all but the simultaneous coverage.
 //
 // Populations are fixed and their truth known exactly: documents of a run under two of its models, the
 // categories of two published results, and lognormal ones.  Documents are drawn from them with replacement.
@@ -157,27 +160,33 @@ class Simulation {
   }
 
   // Five models of one true rate, each document under each with its own noise: no pair may be told apart.
-  void panel(const Population& population) const {
-    for (const std::size_t count : {30u, 200u}) {
-      report("all differences of 5 models", population, count, share(trials_, [&](Random& random) {
-               Panel panel;
-               panel.source_begin = {0, count};
-               panel.bits.assign(5, std::vector<double>(count));
-               const std::vector<PairedTerm> documents = drawn(population, count, random);
-               for (std::size_t d = 0; d < count; ++d) {
-                 panel.bytes.push_back(documents[d].weight);
-                 for (auto& bits : panel.bits) bits[d] = documents[d].base * (1 + 0.03 * normal(random));
+  // `skewed`: the noise is lognormal, and larger from model to model, so that differences are skewed, too.
+  void panel(const Population& population, std::size_t count, bool skewed) const {
+    const double mean = std::exp(0.5), deviation = mean * std::sqrt(std::exp(1.0) - 1);
+    const char* what = skewed ? "all differences of 5 models, skewed" : "all differences of 5 models";
+    report(what, population, count, share(trials_, [&](Random& random) {
+             Panel panel;
+             panel.source_begin = {0, count};
+             panel.bits.assign(5, std::vector<double>(count));
+             const std::vector<PairedTerm> documents = drawn(population, count, random);
+             for (std::size_t d = 0; d < count; ++d) {
+               panel.bytes.push_back(documents[d].weight);
+               for (std::size_t m = 0; m < panel.bits.size(); ++m) {
+                 const double noise =
+                     skewed ? 0.02 * static_cast<double>(m) * (std::exp(normal(random)) - mean) / deviation
+                            : 0.03 * normal(random);
+                 panel.bits[m][d] = documents[d].base * (1 + noise);
                }
-               const PanelFigures figures = panel_figures(panel, random.next(), options_.resamples / 2);
-               for (std::size_t a = 0; a < 5; ++a) {
-                 for (std::size_t b = 0; b < a; ++b) {
-                   const Interval interval = *figures.difference(a, b);
-                   if (interval.low > 0 || interval.high < 0) return false;
-                 }
+             }
+             const PanelFigures figures = panel_figures(panel, random.next(), options_.resamples / 2);
+             for (std::size_t a = 0; a < 5; ++a) {
+               for (std::size_t b = 0; b < a; ++b) {
+                 const Interval interval = *figures.difference(a, b);
+                 if (interval.low > 0 || interval.high < 0) return false;
                }
-               return true;
-             }));
-    }
+             }
+             return true;
+           }));
   }
 
  private:
@@ -196,11 +205,13 @@ class Simulation {
   PairedOptions options_;
 };
 
-int simulate(const std::vector<std::string>& words) {
+int simulate(std::vector<std::string> words) {
+  const bool only_ties = words.back() == "ties";
+  if (only_ties) words.pop_back();
   if (words.size() != 3 && words.size() != 6 && words.size() != 8) {
     std::fputs(
         "usage: deciban_simulate_statistics TRIALS RESAMPLES [RUN BASE OTHER [REFERENCE.json "
-        "REFERENCE.json]]\n",
+        "REFERENCE.json]] [ties]\n",
         stderr);
     return 2;
   }
@@ -210,9 +221,17 @@ int simulate(const std::vector<std::string>& words) {
   if (words.size() >= 6) populations.push_back(of_run(words[3], words[4], words[5]));
   if (words.size() == 8) populations.push_back(of_reference(words[6], words[7]));
   std::puts("| what | population | documents | % |\n|---|---|---|---|");
-  for (const Population& population : populations) simulation.intervals(population);
-  for (const Population& population : populations) simulation.paired(population);
-  for (const Population& population : populations) simulation.panel(population);
+  for (const Population& population : populations) {
+    if (!only_ties) simulation.intervals(population);
+  }
+  for (const Population& population : populations) {
+    if (!only_ties) simulation.paired(population);
+  }
+  for (const std::size_t count : {30u, 200u}) {
+    for (const bool skewed : {false, true}) {
+      for (const Population& population : populations) simulation.panel(population, count, skewed);
+    }
+  }
   return 0;
 }
 
