@@ -1,4 +1,5 @@
-// The shard a launcher gave this process: Slurm, OpenMPI and PMI say so in the environment.
+// The shard a launcher gave this process: Slurm (steps and job arrays), OpenMPI and PMI say so in the
+// environment.
 #pragma once
 
 #include <functional>
@@ -15,7 +16,8 @@ struct LaunchedShard {
 };
 
 // `variable` looks one up (null if unset), like std::getenv.  None if no launcher started more than one
-// process. Throws std::invalid_argument if the variables make no sense.
+// process.  An array of jobs must be numbered without gaps (--array=0-7, 1-8).  Throws std::invalid_argument
+// if the variables make no sense.
 std::optional<LaunchedShard> shard_from_environment(const std::function<const char*(const char*)>& variable);
 
 }  // namespace deciban

@@ -332,6 +332,7 @@ class Joiner {
                       lineup.failed == 1 ? "document" : "documents",
                       lineup.failures.empty() ? "no reason is given" : lineup.failures[0]));
     }
+    for (std::string& sentence : missing_parts(all_.run_files)) all_.warnings.push_back(std::move(sentence));
     std::set<std::string> versions;
     for (const RunFile& run : all_.run_files) {
       for (const RunSitting& sitting : run.sittings) {

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 
 namespace deciban {
@@ -109,6 +111,29 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
   std::move(from.begin(), from.end(), std::back_inserter(to));
 }
 
+// Of "run.2-of-8.json".
+std::optional<RunPart> part_of(std::string_view name) {
+  RunPart part;
+  int end = 0;
+  if (std::sscanf(std::string(name).c_str(), "run.%zu-of-%zu.json%n", &part.index, &part.count, &end) != 2 ||
+      end != static_cast<int>(name.size()) || part.index == 0 || part.index > part.count)
+    return std::nullopt;
+  return part;
+}
+
+// "2", "2 and 5", "2, 5 and 7"; of many the first few.
+std::string listed(const std::vector<std::size_t>& numbers) {
+  constexpr std::size_t kShown = 8;
+  std::string words;
+  const std::size_t shown = std::min(numbers.size(), kShown);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const bool last = i + 1 == numbers.size();
+    words += fmt::format("{}{}", i == 0 ? "" : last ? " and " : ", ", numbers[i]);
+  }
+  if (shown < numbers.size()) words += fmt::format(" and {} more", numbers.size() - shown);
+  return words;
+}
+
 }  // namespace
 
 RunFile parse_run_file(std::string_view content) {
@@ -144,6 +169,13 @@ RunFile read_run_files(const std::filesystem::path& directory) {
     const std::string content(std::istreambuf_iterator<char>(stream), {});
     try {
       RunFile run = parse_run_file(content);
+      if (std::optional<RunPart> part = part_of(file.filename().string())) {
+        part->status = run.sittings.empty() ? "" : run.sittings.back().status;
+        std::set<std::string> digests;
+        for (const RunCorpus& corpus : run.corpora) digests.insert(corpus.digest);
+        for (const std::string& digest : digests) part->corpora += digest + " ";
+        all.parts.push_back(std::move(*part));
+      }
       append(all.models, std::move(run.models));
       append(all.corpora, std::move(run.corpora));
       append(all.sittings, std::move(run.sittings));
@@ -153,6 +185,42 @@ RunFile read_run_files(const std::filesystem::path& directory) {
     }
   }
   return all;
+}
+
+std::vector<std::string> missing_parts(std::span<const RunFile> runs) {
+  // Whole → part → whether any of its sittings came to the end.
+  std::map<std::pair<std::string, std::size_t>, std::map<std::size_t, bool>> wholes;
+  for (const RunFile& run : runs) {
+    for (const RunPart& part : run.parts)
+      wholes[{part.corpora, part.count}][part.index] |= part.status == "done";
+  }
+  std::vector<std::string> sentences;
+  for (const auto& [whole, parts] : wholes) {
+    const std::size_t count = whole.second;
+    std::vector<std::size_t> missing, unfinished;
+    for (std::size_t index = 1; index <= count; ++index) {
+      const auto found = parts.find(index);
+      if (found == parts.end()) {
+        missing.push_back(index);
+      } else if (!found->second) {
+        unfinished.push_back(index);
+      }
+    }
+    if (missing.empty() && unfinished.empty()) continue;
+    std::string what;
+    if (!missing.empty())
+      what = fmt::format("{} {} {} not there", missing.size() == 1 ? "shard" : "shards", listed(missing),
+                         missing.size() == 1 ? "is" : "are");
+    if (!unfinished.empty())
+      what += fmt::format("{}{} {} {} not done", what.empty() ? "" : ", ",
+                          unfinished.size() == 1 ? "shard" : "shards", listed(unfinished),
+                          unfinished.size() == 1 ? "is" : "are");
+    sentences.push_back(
+        fmt::format("of {} shards, {}: their documents are missing here; run these again with the "
+                    "same -o, then make the report again",
+                    count, what));
+  }
+  return sentences;
 }
 
 }  // namespace deciban

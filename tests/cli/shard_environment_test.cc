@@ -28,6 +28,21 @@ TEST(ShardFromEnvironment, AStepMayBePartOfAJob) {
             "2/2");
 }
 
+TEST(ShardFromEnvironment, ArraysOfJobsCountFromTheirFirst) {
+  const std::map<std::string, std::string> job{
+      {"SLURM_ARRAY_TASK_ID", "3"}, {"SLURM_ARRAY_TASK_COUNT", "4"}, {"SLURM_ARRAY_TASK_MIN", "1"}};
+  EXPECT_EQ(from(job)->shard.name(), "3/4");
+  auto gaps = job;
+  gaps["SLURM_ARRAY_TASK_ID"] = "7";  // --array=1-7:2
+  EXPECT_THROW(from(gaps), std::invalid_argument);
+  auto one_process = job;
+  one_process["SLURM_PROCID"] = "0", one_process["SLURM_NTASKS"] = "1";
+  EXPECT_EQ(from(one_process)->shard.name(), "3/4");
+  auto steps = job;
+  steps["SLURM_PROCID"] = "1", steps["SLURM_STEP_NUM_TASKS"] = "2";
+  EXPECT_EQ(from(steps)->shard.name(), "6/8");
+}
+
 TEST(ShardFromEnvironment, OneProcessIsNoShard) {
   EXPECT_FALSE(from({}));
   EXPECT_FALSE(from({{"SLURM_PROCID", "0"}}));

@@ -31,6 +31,30 @@ TEST(Collection, JoinsTheSameModelOverRuns) {
   EXPECT_EQ(collection.lineups[0].model.parameters, 1000000u);
 }
 
+TEST(Collection, ShardsThatAreMissingOrNotDoneAreNamed) {
+  const ScratchDirectory scratch;
+  SampleRun run{{{"one", 1.0}}};
+  write_run(scratch / "a", run);
+  write_run(scratch / "b", run);
+  for (const char* name : {"a", "b"}) std::filesystem::remove(scratch / name / "run.json");
+  const auto part =
+      [&](const char* name, const std::string& status) {
+        std::ofstream(scratch / name)
+            << R"({"corpora":[{"name":"wiki","digest":"d"}],"runs":[{"status":"interrupted"},)"
+            << R"({"status":")" << status << "\"}]}";
+      };
+  part("a/run.1-of-4.json", "done");
+  part("b/run.3-of-4.json", "running");
+  const auto warnings = [&] { return read({scratch / "a", scratch / "b"}).warnings; };
+  EXPECT_THAT(warnings(),
+              Contains(HasSubstr("of 4 shards, shards 2 and 4 are not there, shard 3 is not done")));
+  part("b/run.3-of-4.json", "done");
+  part("b/run.4-of-4.json", "done");
+  EXPECT_THAT(warnings(), Contains(HasSubstr("of 4 shards, shard 2 is not there: ")));
+  part("a/run.2-of-4.json", "done");  // in whichever directory
+  EXPECT_THAT(warnings(), IsEmpty());
+}
+
 TEST(Collection, TellsDisagreementOfEqualKeys) {
   const ScratchDirectory scratch;
   SampleRun run{{{"one", 1.0}}};
