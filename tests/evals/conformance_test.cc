@@ -74,6 +74,33 @@ TEST(Conformance, PluginsAndProgramsPass) {
   }
 }
 
+// A promise of "the same bits" (batch_bound 0) is held to.
+TEST(Conformance, EveryFamilyOfThePluginsPasses) {
+  std::size_t models = 0;
+  const auto passes = [&](const std::string& plugin, const std::filesystem::path& folder) {
+    if (!std::filesystem::exists(folder / "config.json")) return;
+    ++models;
+    const auto checks = checks_of("plugin:" + plugin + ",model=" + folder.string(), "f32");
+    EXPECT_TRUE(with_outcome(checks, CheckOutcome::failed).empty()) << folder << "\n" << said(checks);
+    EXPECT_GE(with_outcome(checks, CheckOutcome::passed).size() + 1, checks.size()) << folder << "\n"
+                                                                                    << said(checks);
+  };
+  for (const auto& entry : std::filesystem::directory_iterator(source_dir() / "tests/golden/transformers"))
+    passes("transformer", entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(source_dir() / "tests/golden/sequences"))
+    passes(entry.path().filename().string().starts_with("mamba") ? "mamba" : "hyena", entry.path());
+  EXPECT_GE(models, 22u);
+}
+
+TEST(Conformance, TheTransformerPassesInEveryModeOfTheCpu) {
+  for (const char* mode : {"bf16", "bf16a", "f16", "int8", "int8a"}) {
+    const auto checks =
+        checks_of("plugin:transformer,model=" + (source_dir() / "datasets/demo/llama").string(), mode);
+    EXPECT_EQ(with_outcome(checks, CheckOutcome::passed).size(), checks.size()) << mode << "\n"
+                                                                                << said(checks);
+  }
+}
+
 TEST(Conformance, LargeVocabulariesAreJudgedByTheirLogits) {
   const auto checks = checks_of("random:rwkv7-0.1b");
   EXPECT_TRUE(with_outcome(checks, CheckOutcome::failed).empty()) << said(checks);
