@@ -22,6 +22,7 @@ its error by more than 1e-9 of it, or a perplexity by more than 1e-4 of it; or i
 table of our exported results than of its own.
 """
 import argparse
+import functools
 import json
 import math
 import os
@@ -51,12 +52,19 @@ FILES = {
 }
 
 
+@functools.cache
+def task_manager():
+    """The harness's index of its task files, which takes long to make."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
 def harness_config(name, data):
     """The harness's own task file, with its data from local JSON Lines."""
     import lm_eval
-    from lm_eval.tasks import TaskManager
 
-    manager = TaskManager()
+    manager = task_manager()
     root = pathlib.Path(lm_eval.__file__).parent / "tasks"
     entry = manager.task_index[name]
     path = pathlib.Path(getattr(entry, "yaml_path", None) or entry["yaml_path"])
@@ -181,9 +189,11 @@ def evaluate(model, arguments, report):
                 limit = min(arguments.limit, LIMIT.get(name, arguments.limit))
                 task = ConfigurableTask(config=harness_config(name, arguments.tasks_data))
                 theirs = lm_eval.simple_evaluate(model=model, tasks=[task], num_fewshot=shots, limit=limit,
-                                                 log_samples=True)
+                                                 log_samples=True, task_manager=task_manager())
                 exported, our_samples = ours(arguments, [name], shots, limit, folder)
                 compare(name, shots, theirs, exported, our_samples[name], report)
+                if os.environ.get("SIX_PARTIAL"):
+                    pathlib.Path(os.environ["SIX_PARTIAL"]).write_text(json.dumps(report, indent=1) + "\n")
 
 
 def evaluate_gguf(arguments, report):
@@ -225,8 +235,7 @@ def main():
         evaluate(load(arguments.model, arguments.length), arguments, report)
     report["documents"] = sum(t["documents"] for t in report["tasks"])
     if arguments.out:
-        text = json.dumps(report, indent=1)
-        arguments.out.write_text(text + "\n")
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
     for failure in report["failures"]:
         print("FAILED", failure, file=sys.stderr)
     print(f"{report['documents']} documents of {len(report['tasks'])} tasks, {len(report['failures'])} failures",
