@@ -104,7 +104,7 @@ json config_of(const TemplateTask& task) {
 }
 
 json figures_of(const TaskResult& result) {
-  json entry = {{"name", result.name}, {"alias", result.name}};
+  json entry = {{"name", result.name}, {"alias", result.alias}};
   entry[result.group ? "sample_count" : "sample_len"] = result.documents;
   for (const TaskFigure& figure : result.figures) {
     entry[figure.metric + ",none"] = number(figure.value);

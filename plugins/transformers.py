@@ -54,9 +54,11 @@ class Model:
         return text_of(b"".join(bytes([LETTERS[c]]) if c in LETTERS else c.encode() for c in letters))
 
     def score(self, sequences, rows):
-        width = max(len(s["tokens"]) for s in sequences)
-        tokens = torch.tensor([s["tokens"] + [0] * (width - len(s["tokens"])) for s in sequences], device=self.device)
-        mask = torch.tensor([[t < len(s["tokens"]) for t in range(width)] for s in sequences], device=self.device)
+        # The last token is not read, since nothing is scored after it; of a single one there is nothing else.
+        texts = [s["tokens"][:-1] or s["tokens"] for s in sequences]
+        width = max(map(len, texts))
+        tokens = torch.tensor([t + [0] * (width - len(t)) for t in texts], device=self.device)
+        mask = torch.tensor([[i < len(t) for i in range(width)] for t in texts], device=self.device)
         logits = self.model(input_ids=tokens, attention_mask=mask.long(), use_cache=False).logits
         return [result(logits[i], s, rows) for i, s in enumerate(sequences)]
 

@@ -27,9 +27,10 @@ def hf_model(path, length):
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    # In float64, so that a difference is that of our f32 alone.
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float64)
     return HFLM(pretrained=model, tokenizer=byte_tokenizer(), max_length=length, device="cpu", batch_size=8,
-                softmax_dtype="float32")
+                softmax_dtype="float64")
 
 
 def rwkv7_forward(weights):
