@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "evals/run.h"
@@ -18,6 +19,9 @@ namespace deciban {
 namespace {
 
 using nlohmann::json;
+
+// What llama.cpp's own f32 is off by (docs/tasks.md).
+constexpr double kLlamaCpp = 6e-4;
 
 json oracle_of(const char* name) { return read_json(golden(std::string("tasks/lm_eval_") + name + ".json")); }
 
@@ -62,14 +66,15 @@ Answers answers_to(const json& entry, LanguageModel& model, std::size_t length,
   return answers;
 }
 
-void expect_agreement(const json& entry, const Answers& answers) {
+// `allowed`: nats a request.
+void expect_agreement(const json& entry, const Answers& answers, double allowed) {
   ASSERT_EQ(answers.records.size(), entry["documents"].get<std::size_t>());
   for (const Record& record : answers.records) {
     const json& theirs = entry["logprobs"][std::stoul(record.document)];
     ASSERT_EQ(record.queries.size(), theirs.size());
     for (std::size_t q = 0; q < theirs.size(); ++q)
       EXPECT_NEAR(record.queries[q].logprob, theirs[q].get<double>(),
-                  std::max(1e-4, 1e-7 * std::abs(theirs[q].get<double>())));
+                  std::max(allowed, 1e-7 * std::abs(theirs[q].get<double>())));
   }
   for (const TaskFigure& figure : answers.result.figures) {
     const bool exact = higher_is_better(figure.metric);
@@ -83,45 +88,39 @@ void expect_agreement(const json& entry, const Answers& answers) {
   }
 }
 
-// All runs of some oracles over the same model and requests; how many documents of how many tasks.
-std::pair<std::size_t, std::size_t> compare(const std::vector<json>& oracles, LanguageModel& model) {
+// All runs of some oracles of one model.  Each has so many documents of so many tasks at least.
+void compare(const std::vector<json>& oracles, LanguageModel& model, std::size_t documents,
+             std::size_t tasks) {
   const TaskCatalogue catalogue = task_catalogue();
-  std::set<std::string> names;
-  std::size_t documents = 0;
-  for (const json& oracle : oracles) EXPECT_TRUE(oracle["failures"].empty());
-  for (std::size_t t = 0; t < oracles[0]["tasks"].size(); ++t) {
-    const json& first = oracles[0]["tasks"][t];
-    const Answers answers = answers_to(first, model, oracles[0]["length"], catalogue);
-    for (const json& oracle : oracles) {
-      const json& entry = oracle["tasks"].at(t);
-      SCOPED_TRACE(oracle["backend"].get<std::string>() + ": " + entry["task"].get<std::string>() +
-                   ", shots " + entry["shots"].dump());
-      EXPECT_EQ(entry["task"], first["task"]);
-      EXPECT_EQ(entry["shots"], first["shots"]);
-      expect_agreement(entry, answers);
+  std::map<std::pair<std::string, std::size_t>, Answers> known;  // by task and shots: asked once
+  for (const json& oracle : oracles) {
+    EXPECT_TRUE(oracle["failures"].empty()) << oracle["failures"];
+    std::set<std::string> names;
+    std::size_t count = 0;
+    for (const json& entry : oracle["tasks"]) {
+      const std::string name = entry["task"];
+      SCOPED_TRACE(oracle["backend"].get<std::string>() + ": " + name + ", shots " + entry["shots"].dump());
+      const auto [answers, fresh] = known.try_emplace({name, entry["shots"].get<std::size_t>()});
+      if (fresh) answers->second = answers_to(entry, model, oracle["length"], catalogue);
+      expect_agreement(entry, answers->second, oracle["backend"] == "llama" ? kLlamaCpp : 1e-4);
+      names.insert(name);
+      count += answers->second.records.size();
     }
-    documents += answers.records.size();
-    names.insert(first["task"]);
+    EXPECT_GE(count, documents) << oracle["backend"];
+    EXPECT_GE(names.size(), tasks) << oracle["backend"];
   }
-  return {documents, names.size()};
 }
 
 // Of one model, PyTorch's formulas behind the harness, and the harness's client of `deciban serve`.
 TEST(SlowLmEvalOracle, RwkvAgrees) {
   DECIBAN_NEEDS_SHARED("data/tasks");
-  const auto [documents, tasks] =
-      compare({oracle_of("rwkv7"), oracle_of("serve")}, *open_f32(source_dir() / "datasets/demo/rwkv7"));
-  EXPECT_GE(documents, 300u);
-  EXPECT_GE(tasks, 6u);
+  compare({oracle_of("rwkv7"), oracle_of("serve")}, *open_f32(source_dir() / "datasets/demo/rwkv7"), 300, 6);
 }
 
 // The harness's own `hf` backend with transformers.
 TEST(SlowLmEvalOracle, GptNeoxAgrees) {
   DECIBAN_NEEDS_SHARED("data/tasks");
-  const auto [documents, tasks] =
-      compare({oracle_of("gptneox")}, *open_f32(source_dir() / "datasets/demo/gptneox"));
-  EXPECT_GE(documents, 300u);
-  EXPECT_GE(tasks, 6u);
+  compare({oracle_of("gptneox")}, *open_f32(source_dir() / "datasets/demo/gptneox"), 300, 6);
 }
 
 // llama-cpp-python with the weights of the GGUF written as F32.
@@ -129,9 +128,7 @@ TEST(SlowLmEvalOracle, SmolLm2Agrees) {
   DECIBAN_NEEDS_SHARED("data/tasks");
   const std::filesystem::path file = smollm2_file();
   if (file.empty()) GTEST_SKIP() << kSmolLm2Missing;
-  const auto [documents, tasks] = compare({oracle_of("smollm2")}, *open_f32(file));
-  EXPECT_GE(documents, 30u);
-  EXPECT_EQ(tasks, 3u);
+  compare({oracle_of("smollm2")}, *open_f32(file), 30, 3);
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ TEST(SequenceModels, ContextIsALimitOnlyForHyena) {
   const std::span<const Token> all = tokens;
   const auto hyena = open("hyena,model=" + golden("sequences/hyena").string());
   const Collected got = score(*hyena, {{all, 1, 0}, {all.first(201), 1, 0}});
-  EXPECT_THAT(got.failures.at(0), HasSubstr("201 tokens, but the model reads at most 200"));
+  EXPECT_THAT(got.failures.at(0), HasSubstr("201 tokens are more than the 200"));
   EXPECT_EQ(got.scores.at(1).size(), 200u);
   const auto batch = hyena->start_batch(1);
   EXPECT_TRUE(batch->read(0, all.first(200)));
