@@ -121,7 +121,8 @@ def compare_tables(name, shots, theirs, exported, report):
     """What the harness's table maker makes of its own results and of our file."""
     from lm_eval.utils import make_table
 
-    there, here = ([[cell.strip() for cell in line.split("|")] for line in make_table(r).splitlines()] for r in (theirs, exported))
+    there, here = ([[cell.strip() for cell in line.split("|")] for line in make_table(results).splitlines()]
+                   for results in (theirs, exported))
     metric, equal = there[0].index("Metric"), len(there) == len(here)
     for row, other in zip(there, here):
         for a, b in zip(row, other):
