@@ -10,11 +10,11 @@
 namespace deciban {
 
 CheckedDelivery::CheckedDelivery(std::string who, const ModelInfo& info, SequenceSource& source,
-                                 ScoreSink& sink, bool knows_best)
+                                 ScoreSink& sink, bool is_server)
     : who_(std::move(who)),
       vocabulary_(info.vocabulary),
       context_limit_(info.context_limit),
-      knows_best_(knows_best),
+      is_server_(is_server),
       source_(source),
       sink_(sink) {}
 
@@ -23,9 +23,10 @@ std::string CheckedDelivery::objection(const Sequence& sequence) const {
     return fmt::format("a sequence of {} tokens cannot be scored from token {} on", sequence.tokens.size(),
                        sequence.first);
   }
-  if (context_limit_ && sequence.tokens.size() > *context_limit_) {
-    return fmt::format("{} tokens are more than the {} that {} can read at once", sequence.tokens.size(),
-                       *context_limit_, who_);
+  const std::size_t read = sequence.tokens.size() - (is_server_ ? 0 : 1);
+  if (context_limit_ && read > *context_limit_) {
+    return fmt::format("{} tokens are more than the {} that {} can read at once", read, *context_limit_,
+                       who_);
   }
   for (std::size_t i = 0; i < sequence.tokens.size(); ++i) {
     const Token token = sequence.tokens[i];
@@ -56,7 +57,7 @@ std::string CheckedDelivery::objection(const Flight& flight, std::span<const Tok
       return about("log-probability of the best token", score.best_logprob,
                    fmt::format("less than the token's own {}", score.logprob));
     }
-    const bool unknown = !knows_best_ && score.best == -1;
+    const bool unknown = is_server_ && score.best == -1;
     if (!unknown && (score.best < 0 || static_cast<std::size_t>(score.best) >= vocabulary_)) {
       return fmt::format("{} gave the best token {} for token {}, but it has only tokens 0 to {}", who_,
                          score.best, flight.first + i, vocabulary_ - 1);

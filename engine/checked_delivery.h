@@ -19,10 +19,11 @@ inline constexpr float kScoreSlack = 1e-3f;
 // Any thread may call any function.
 class DECIBAN_API CheckedDelivery {
  public:
-  // `who` begins messages: "plugin 'x'".  `knows_best`: false for servers that do not say which token was the
-  // best; their `best` may then be -1, "another one".
+  // `who` begins messages: "plugin 'x'".  A server does not say which token was the best, so that `best` may
+  // be -1, "another one"; and a sequence's last token, after which nothing is scored, counts towards its
+  // limit, while others need not read it.
   CheckedDelivery(std::string who, const ModelInfo& info, SequenceSource& source, ScoreSink& sink,
-                  bool knows_best = true);
+                  bool is_server = false);
 
   // The next sequence and its index among those handed out by the source, or false at the end.  Sequences
   // that no model could score (tokens outside the vocabulary, more than the context holds) are failed here
@@ -58,7 +59,7 @@ class DECIBAN_API CheckedDelivery {
   const std::string who_;
   const std::size_t vocabulary_;
   const std::optional<std::size_t> context_limit_;
-  const bool knows_best_;
+  const bool is_server_;
   SequenceSource& source_;
   ScoreSink& sink_;
   std::mutex source_mutex_, sink_mutex_;  // never both but in this order

@@ -156,7 +156,7 @@ class HttpModel final : public LanguageModel {
 
   void score(SequenceSource& next, ScoreSink& done) override {
     if (done.wants_rows()) throw std::runtime_error(fmt::format("{} gives no rows of logits", who_));
-    CheckedDelivery delivery(who_, info_, next, done, false);
+    CheckedDelivery delivery(who_, info_, next, done, true);
     std::mutex mutex;
     std::exception_ptr failure;
     {

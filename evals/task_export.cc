@@ -106,7 +106,7 @@ ordered_json config_of(const TemplateTask& task) {
 }
 
 ordered_json figures_of(const TaskResult& result) {
-  ordered_json entry = {{"name", result.name}, {"alias", result.name}};
+  ordered_json entry = {{"name", result.name}, {"alias", result.alias}};
   entry[result.group ? "sample_count" : "sample_len"] = result.documents;
   for (const TaskFigure& figure : result.figures) {
     entry[figure.metric + ",none"] = finite_number(figure.value);

@@ -72,6 +72,7 @@ TaskResult result_of(const TaskModel& model, const TaskSpec& task, const Records
   result.model = model.label;
   result.windowing = model.windowing;
   result.name = task.name;
+  result.alias = task.alias;
   result.version = rules.version;
   result.shots = options.shots;
   result.documents = good.size();
@@ -149,6 +150,7 @@ std::vector<TaskResult> task_results(std::span<const Record> records, const Task
     result.model = model.label;
     result.windowing = model.windowing;
     result.name = group->name;
+    result.alias = group->alias;
     result.group = group;
     result.shots = options.shots;
     for (const TaskResult* part : parts) {

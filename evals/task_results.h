@@ -23,7 +23,7 @@ struct TaskFigure {
 };
 
 struct TaskResult {
-  std::string model, windowing, name, version;
+  std::string model, windowing, name, alias, version;
   const TaskGroup* group = nullptr;  // it is a group's mean
   std::size_t shots = 0;
   std::size_t documents = 0, failed = 0;  // scored; not scored

@@ -221,6 +221,7 @@ TaskSpec task_of(const json& object, const std::string& file) {
                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != std::string::npos)
     members.fail(fmt::format("`name` is '{}': only letters, digits, '_', '-' and '.'", task.name));
   task.what = members.text_or("what", "");
+  task.alias = members.text_or("alias", task.name);
   task.licence = members.text_or("licence", "not given");
   task.source = members.text_or("source", "");
   if (const json* count = members.find("documents")) {
@@ -273,6 +274,7 @@ void add_groups(TaskCatalogue& catalogue, const json& object, const std::string&
     TaskGroup group;
     group.name = members.text("name");
     group.what = members.text_or("what", "");
+    group.alias = members.text_or("alias", group.name);
     if (const json* tasks = members.find("tasks")) group.tasks = members.texts(*tasks, "tasks");
     if (const json* named = members.find("members")) {
       if (!named->is_object() || named->size() != 1)

@@ -33,8 +33,9 @@ struct TaskRules {
 
   Kind kind = Kind::multiple_choice;
   std::string version;
-  std::vector<std::pair<std::string, Template>> fields;  // computed first, of the row's own fields; others may use them
-  std::string description;                               // before everything
+  std::vector<std::pair<std::string, Template>>
+      fields;               // computed first, of the row's own fields; others may use them
+  std::string description;  // before everything
   Template context;
   std::vector<Template> contexts;       // one a choice, instead of `context`; then `continuation` is the same
   std::vector<Template> choices;        // several, or
@@ -62,7 +63,8 @@ struct TaskData {
 
 struct TaskSpec {
   std::string name, what, licence, source;
-  std::string family;  // the name with its $parameter, of tasks that one file describes; else empty
+  std::string alias;          // what the harness's tables call it
+  std::string family;         // the name with its $parameter, of tasks that one file describes; else empty
   std::size_t documents = 0;  // in the split `test`, as published; 0: not known
   TaskData data;
   TaskRules rules, paper_rules;
@@ -73,7 +75,7 @@ struct TaskSpec {
 
 // Tasks whose mean is shown.
 struct TaskGroup {
-  std::string name, what;
+  std::string name, what, alias;
   std::vector<std::string> tasks;               // all of them, those of groups within it too
   std::vector<std::string> groups;              // groups within it
   bool weighted = true;                         // by the number of documents; else a plain mean of the tasks

@@ -241,16 +241,18 @@ class SequenceModel final : public LanguageModel {
     Tracked tracked_;
   };
 
-  void check(std::span<const Token> tokens, std::size_t before) const {
+  // Tokens that are there, of which all but the last `unread` are to be read after `before` others.
+  void check(std::span<const Token> tokens, std::size_t before, std::size_t unread = 0) const {
     for (const Token token : tokens) {
       if (token < 0 || static_cast<std::size_t>(token) >= parts_.info.vocabulary) {
         throw std::invalid_argument(
             fmt::format("token {} lies outside the model's vocabulary of {}", token, parts_.info.vocabulary));
       }
     }
-    if (parts_.info.context_limit && before + tokens.size() > *parts_.info.context_limit) {
-      throw std::invalid_argument(fmt::format("{} tokens, but the model reads at most {}",
-                                              before + tokens.size(), *parts_.info.context_limit));
+    const std::size_t read = before + tokens.size() - unread;
+    if (parts_.info.context_limit && read > *parts_.info.context_limit) {
+      throw std::invalid_argument(
+          fmt::format("{} tokens, but the model reads at most {}", read, *parts_.info.context_limit));
     }
   }
 
@@ -295,7 +297,7 @@ class SequenceModel final : public LanguageModel {
         throw std::invalid_argument(
             fmt::format("the first scored token is {} of {}", sequence.first, sequence.tokens.size()));
       }
-      check(sequence.tokens, 0);
+      check(sequence.tokens, 0, 1);
     } catch (const std::invalid_argument& mistake) {
       const std::lock_guard lock(out);
       return done.failed(index, mistake.what());

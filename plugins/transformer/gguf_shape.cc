@@ -16,7 +16,7 @@ using nlohmann::json;
 
 struct Architecture {
   const char *gguf, *model_type;
-  // What config.json calls width, layers, heads, inner width, length and epsilon.
+  // What config.json calls width, layers, heads, inner width (null: it is 4 widths), length and epsilon.
   const char *width, *layers, *heads, *ffn, *length, *eps;
   bool rms;
   bool interleaved;  // llama.cpp's converter reorders the rows of q and k
@@ -32,6 +32,8 @@ constexpr Architecture kArchitectures[] = {
      false},
     {"gptneox", "gpt_neox", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
      "max_position_embeddings", "layer_norm_eps", false, false},
+    {"bloom", "bloom", "hidden_size", "n_layer", "n_head", nullptr, "seq_length", "layer_norm_epsilon", false,
+     false},
 };
 
 const Architecture* architecture_of(const Checkpoint& checkpoint) {
@@ -84,12 +86,43 @@ class Metadata {
   std::set<std::string> read_;
 };
 
+// An explicit magnitude (rope.scaling.attn_factor) stays unread, and so is refused: llama.cpp multiplies the
+// usual one by it, where transformers' attention_factor, which its converter writes there, stands instead.
+void add_rope_scaling(Metadata& m, json& config) {
+  const std::string* given = m.text("rope.scaling.type");
+  const json factor = m.number("rope.scaling.factor"), old = m.number("rope.scaling.original_context_length");
+  const std::string kind = given != nullptr                  ? *given
+                           : factor.is_null() || factor == 0 ? "none"
+                                                             : "linear";  // as llama.cpp takes it
+  if (kind == "none") return;
+  if (kind != "linear" && kind != "yarn") {
+    m.fail(
+        fmt::format("scales its rotary positions by '{}': of a GGUF none, linear and yarn are read; use the "
+                    "Hugging Face files",
+                    kind));
+  }
+  json scaling{{"rope_type", kind}, {"factor", factor}};
+  if (kind == "yarn") {
+    scaling["original_max_position_embeddings"] = old;
+    for (const char* name : {"beta_fast", "beta_slow"}) {
+      if (const json beta = m.number(std::string("rope.scaling.yarn_") + name); !beta.is_null())
+        scaling[name] = beta;
+    }
+  }
+  config["rope_scaling"] = scaling;
+}
+
 json config_of(const Checkpoint& checkpoint, const Architecture& a, Metadata& m) {
   json config{{"model_type", a.model_type}};
   config[a.width] = m.number("embedding_length");
   config[a.layers] = m.number("block_count");
   config[a.heads] = m.number("attention.head_count");
-  config[a.ffn] = m.number("feed_forward_length");
+  const json ffn = m.number("feed_forward_length");
+  if (a.ffn != nullptr) {
+    config[a.ffn] = ffn;
+  } else if (!config[a.width].is_number() || ffn != 4 * config[a.width].get<double>()) {
+    m.fail(fmt::format("has a feed_forward_length of {}, not 4 widths", ffn.dump()));
+  }
   config[a.length] = m.number("context_length");
   config[a.eps] = m.number(a.rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon");
   if (config[a.eps].is_null()) m.fail("has no epsilon of its norms");
@@ -101,18 +134,15 @@ json config_of(const Checkpoint& checkpoint, const Architecture& a, Metadata& m)
   if (keys != values) m.fail("keys and values have different lengths: that is not computed here");
   const json base = m.number("rope.freq_base"), turned = m.number("rope.dimension_count");
   const bool parallel = m.flag("use_parallel_residual", true);
-  for (const char* known : {"vocab_size", "rope.scaling.finetuned", "tensor_data_layout",
-                            "rope.scaling.original_context_length"}) {
-    m.text(known);
-  }
+  for (const char* known : {"vocab_size", "rope.scaling.finetuned", "tensor_data_layout"}) m.text(known);
   if (a.rms) {
     if (!kv_heads.is_null()) config["num_key_value_heads"] = kv_heads;
     if (!keys.is_null()) config["head_dim"] = keys;
     if (const json window = m.number("attention.sliding_window"); !window.is_null() && window != 0) {
-      m.fail("has a sliding window, whose layers GGUF does not name: use the Hugging Face files");
+      m.fail("has a sliding window, but does not say which layers it is of: use the Hugging Face files");
     }
   }
-  if (std::string(a.gguf) == "gpt2") return config;
+  if (std::string(a.gguf) == "gpt2" || std::string(a.gguf) == "bloom") return config;
   if (std::string(a.gguf) == "gptneox") config["use_parallel_residual"] = parallel;
   config["rope_theta"] = base.is_null() ? json(10000.0) : base;
   if (!turned.is_null() && config[a.heads].is_number_unsigned() && config[a.heads] != 0) {
@@ -120,16 +150,7 @@ json config_of(const Checkpoint& checkpoint, const Architecture& a, Metadata& m)
         keys.is_null() ? config[a.width].get<double>() / config[a.heads].get<double>() : keys.get<double>();
     config["partial_rotary_factor"] = turned.get<double>() / size;
   }
-  const std::string* kind = m.text("rope.scaling.type");
-  const json factor = m.number("rope.scaling.factor");
-  if (kind != nullptr && *kind == "linear") {
-    config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
-  } else if (kind != nullptr && *kind != "none") {
-    m.fail(
-        fmt::format("scales its rotary positions by '{}': of a GGUF only none and linear are read; use the "
-                    "Hugging Face files",
-                    *kind));
-  }
+  add_rope_scaling(m, config);
   return config;
 }
 

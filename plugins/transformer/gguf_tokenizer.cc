@@ -27,6 +27,8 @@ constexpr const char* kQwen2Pattern =
     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
     "\\s+(?!\\S)|\\s+";
 
+constexpr const char* kBloomPattern = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+";
+
 json byte_level(bool regex) {
   return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
 }
@@ -54,6 +56,7 @@ const Pre kPres[] = {
     {"llama-bpe", [] { return split_by(kLlama3Pattern); }, true},
     {"llama3", [] { return split_by(kLlama3Pattern); }, true},
     {"qwen2", [] { return split_by(kQwen2Pattern); }},
+    {"bloom", [] { return split_by(kBloomPattern); }},
 };
 
 std::string metadata(const Checkpoint& c, const char* key, const std::string& otherwise = {}) {

@@ -57,24 +57,31 @@ def values(data, kind, count, at):
     raise SystemExit(f"tensor type {kind} is not converted")
 
 
-def as_f32(source, target):
-    data = open(source, "rb").read()
-    r = Reader(data)
+def tensors_of(r):
+    """Of all tensors (name, shape with the fastest dimension first, type, place in the file)."""
     r.number("<I")
     tensors, pairs = r.number("<Q"), r.number("<Q")
     begin = r.at
     for _ in range(pairs):
         r.text()
         r.skip(r.number("<I"))
-    metadata = data[begin:r.at]
+    r.metadata = pairs, r.data[begin:r.at]
     listed = []
     for _ in range(tensors):
         name, rank = r.text(), r.number("<I")
         listed.append((name, [r.number("<Q") for _ in range(rank)], r.number("<I"), r.number("<Q")))
     base = (r.at + 31) // 32 * 32
-    header, blobs, at = bytearray(b"GGUF" + struct.pack("<IQQ", 3, tensors, pairs) + metadata), [], 0
-    for name, shape, kind, offset in listed:
-        blob = values(data, kind, int(np.prod(shape)), base + offset).astype(np.float32).tobytes()
+    return [(name, shape, kind, base + offset) for name, shape, kind, offset in listed]
+
+
+def as_f32(source, target):
+    data = open(source, "rb").read()
+    r = Reader(data)
+    listed = tensors_of(r)
+    pairs, metadata = r.metadata
+    header, blobs, at = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(listed), pairs) + metadata), [], 0
+    for name, shape, kind, place in listed:
+        blob = values(data, kind, int(np.prod(shape)), place).astype(np.float32).tobytes()
         header += struct.pack("<Q", len(name)) + name + struct.pack("<I", len(shape))
         header += struct.pack(f"<{len(shape)}QIQ", *shape, 0, at)
         blobs.append(blob + b"\0" * (-len(blob) % 32))

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <random>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/engine/scoring.h"
 
@@ -265,6 +267,44 @@ class ThrowingSink final : public ScoreSink {
   void scored(std::size_t, std::span<const TokenScore>) override { throw std::runtime_error("disk full"); }
   void failed(std::size_t, const std::string&) override {}
 };
+
+// A source that takes its time, so that workers meet at it.
+class SlowSource final : public SequenceSource {
+ public:
+  explicit SlowSource(const std::vector<Sequence>& list) : list_(list) {}
+  bool next(Sequence& out) override {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    return list_.next(out);
+  }
+
+ private:
+  ListSource list_;
+};
+
+TEST(Packer, AFamilyStaysWithOneWorker) {
+  constexpr std::size_t kFamilies = 12, kMembers = 10, kPrefix = 200, kOwn = 20;
+  std::vector<std::vector<Token>> texts;
+  std::vector<Sequence> list;
+  for (std::size_t i = 0; i < kFamilies * kMembers; ++i) {
+    std::vector<Token> text(kPrefix, static_cast<Token>(i / kMembers));
+    for (std::size_t t = 0; t < kOwn; ++t) text.push_back(static_cast<Token>(100 + i + t));
+    texts.push_back(text);
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    list.push_back({texts[i], kPrefix, i % kMembers == 0 ? std::size_t{0} : kPrefix});
+  const auto read_by = [&](std::size_t workers) {
+    Collected got;
+    std::atomic<std::size_t> read{0};
+    SlowSource source(list);
+    score_packed(source, got, {workers, 64, 1000},
+                 [&](std::size_t) { return std::make_unique<HistoryRunner>(40, read, 64); });
+    check(list, got);
+    return read.load();
+  };
+  const std::size_t alone = read_by(1);
+  EXPECT_LE(alone, kFamilies * (kPrefix + kMembers * kOwn));
+  for (int round = 0; round < 5; ++round) EXPECT_EQ(read_by(3), alone);
+}
 
 TEST(Packer, WhatTheSinkThrowsEndsTheRun) {
   const std::vector<Token> text = {1, 2, 3};

@@ -124,15 +124,20 @@ TEST_F(PluginScores, WhatCannotBeTrustedEndsTheRun) {
 }
 
 TEST_F(PluginScores, SequencesThatNobodyCanScoreNeverReachThePlugin) {
-  const std::vector<Token> outside{1, 256, 3}, long_one(9, 1), good{1, 2, 3};
+  const std::vector<Token> outside{1, 256, 3}, long_one(10, 1), fits(9, 1), good{1, 2, 3};
   const auto model = open_double("limit");
-  const Collected got =
-      score(*model, {{outside, 1, 0}, {good, 1, 2}, {long_one, 1, 0}, {good, 4, 0}, {good, 3, 0}});
+  const Collected got = score(*model, {{outside, 1, 0},
+                                       {good, 1, 2},
+                                       {long_one, 1, 0},
+                                       {good, 4, 0},
+                                       {good, 3, 0},
+                                       {fits, 8, 0}});  // the last token is not read
   EXPECT_THAT(got.failures.at(0), HasSubstr("token 1 is 256"));
   EXPECT_EQ(got.scores.at(1).size(), 2u);
   EXPECT_THAT(got.failures.at(2), HasSubstr("9 tokens are more than the 8"));
   EXPECT_THAT(got.failures.at(3), HasSubstr("cannot be scored from token 4"));
   EXPECT_TRUE(got.scores.at(4).empty());
+  EXPECT_EQ(got.scores.at(5).size(), 1u);
 }
 
 TEST_F(PluginScores, AnExceptionOfTheCallersSinkComesBack) {

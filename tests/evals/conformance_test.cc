@@ -74,6 +74,31 @@ TEST(Conformance, PluginsAndProgramsPass) {
   }
 }
 
+// A promise of "the same bits" (batch_bound 0) is held to.
+TEST(Conformance, EveryFamilyOfThePluginsPasses) {
+  const std::string sequences = (source_dir() / "tests/golden/sequences").string();
+  const std::string small = ",layers=1,vocab=256,context=256";
+  for (const std::string& spec :
+       {"random:gpt2" + small, "random:opt-125m" + small, "random:bloom-560m" + small,
+        "random:qwen2-0.5b" + small, (source_dir() / "datasets/demo/gptneox").string(),
+        (source_dir() / "datasets/demo/llama").string(), "plugin:mamba,model=" + sequences + "/mamba",
+        "plugin:mamba,model=" + sequences + "/mamba-biases", "plugin:hyena,model=" + sequences + "/hyena",
+        "plugin:hyena,model=" + sequences + "/hyena-buffers"}) {
+    const auto checks = checks_of(spec, "f32");
+    EXPECT_EQ(with_outcome(checks, CheckOutcome::passed).size(), checks.size()) << spec << "\n"
+                                                                                << said(checks);
+  }
+}
+
+TEST(Conformance, TheTransformerPassesInEveryModeOfTheCpu) {
+  for (const char* mode : {"bf16", "bf16a", "f16", "int8", "int8a"}) {
+    const auto checks =
+        checks_of("plugin:transformer,model=" + (source_dir() / "datasets/demo/llama").string(), mode);
+    EXPECT_EQ(with_outcome(checks, CheckOutcome::passed).size(), checks.size()) << mode << "\n"
+                                                                                << said(checks);
+  }
+}
+
 TEST(Conformance, LargeVocabulariesAreJudgedByTheirLogits) {
   const auto checks = checks_of("random:rwkv7-0.1b");
   EXPECT_TRUE(with_outcome(checks, CheckOutcome::failed).empty()) << said(checks);

@@ -141,9 +141,10 @@ TEST(TaskExport, AFolderGetsAFolderForEachModel) {
 TEST(TaskResults, GroupsHaveTheirMeans) {
   TaskCatalogue all;
   add_task_file(all, "two.json",
-                R"({"name": "t_$n", "each": {"n": ["1", "2"]}, "data": {}, "kind": "multiple_choice",
+                R"({"name": "t_$n", "alias": "part $n", "each": {"n": ["1", "2"]}, "data": {},
+      "kind": "multiple_choice",
       "context": "{q}", "choices": ["a", "b"], "gold": "{g}", "metrics": ["acc", "acc_norm"],
-      "groups": [{"name": "both", "members": {"n": ["1", "2"]}},
+      "groups": [{"name": "both", "alias": "the whole", "members": {"n": ["1", "2"]}},
                  {"name": "plain", "tasks": ["t_1", "t_2"], "mean": "plain",
                   "measures": {"t_1": "acc", "t_2": "acc_norm"}}]})");
   std::vector<Record> records;
@@ -161,6 +162,9 @@ TEST(TaskResults, GroupsHaveTheirMeans) {
   const auto results = task_results(records, {"m", "rnn"}, tasks, groups, {});
   ASSERT_EQ(results.size(), 4u);
   EXPECT_EQ(results[0].failed, 1u);
+  EXPECT_EQ(results[1].alias, "part 2");
+  EXPECT_EQ(results[2].alias, "the whole");
+  EXPECT_EQ(results[3].alias, "plain");
   EXPECT_EQ(results[2].documents, 30u);
   EXPECT_DOUBLE_EQ(results[2].figures[0].value, 0.5);
   ASSERT_TRUE(results[2].figures[0].interval && results[2].figures[0].error);

