@@ -17,32 +17,32 @@ namespace deciban {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 constexpr const char* kFileName = "gates.jsonl";
 constexpr std::string_view kRemedy = "delete the line";
 constexpr std::size_t kMostFailed = 50;  // of a gate that fails everywhere
 
 template <typename T>
-T field(const json& object, const char* name) {
+T field(const ordered_json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end()) throw std::runtime_error(fmt::format("a gate without \"{}\"", name));
   try {
     return found->get<T>();
-  } catch (const json::exception&) {
+  } catch (const ordered_json::exception&) {
     throw std::runtime_error(
         fmt::format("a gate whose \"{}\" is {}", name,
-                    found->dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 60)));
+                    found->dump(-1, ' ', false, ordered_json::error_handler_t::replace).substr(0, 60)));
   }
 }
 
 template <typename T>
-T field(const json& object, const char* name, T otherwise) {
+T field(const ordered_json& object, const char* name, T otherwise) {
   return object.contains(name) ? field<T>(object, name) : otherwise;
 }
 
-json side(const GateSide& s) {
-  json object = json::object();
+ordered_json side(const GateSide& s) {
+  ordered_json object = ordered_json::object();
   const std::pair<const char*, const std::string*> members[] = {{"name", &s.name},
                                                                 {"commit", &s.commit},
                                                                 {"digest", &s.digest},
@@ -54,16 +54,16 @@ json side(const GateSide& s) {
   return object;
 }
 
-GateSide side_of(const json& run, const char* name) {
-  const json object = field<json>(run, name, json::object());
+GateSide side_of(const ordered_json& run, const char* name) {
+  const ordered_json object = field<ordered_json>(run, name, ordered_json::object());
   if (!object.is_object()) throw std::runtime_error(fmt::format("a gate whose \"{}\" is no object", name));
   return {field<std::string>(object, "name", ""), field<std::string>(object, "commit", ""),
           field<std::string>(object, "digest", ""), field<std::string>(object, "mode", ""),
           field<std::string>(object, "device", "")};
 }
 
-json list_of(const json& run, const char* name) {
-  json list = field<json>(run, name, json::array());
+ordered_json list_of(const ordered_json& run, const char* name) {
+  ordered_json list = field<ordered_json>(run, name, ordered_json::array());
   if (!list.is_array()) throw std::runtime_error(fmt::format("a gate whose \"{}\" is no list", name));
   return list;
 }
@@ -71,7 +71,8 @@ json list_of(const json& run, const char* name) {
 }  // namespace
 
 std::string to_json_line(const GateRun& run) {
-  json texts = json::array(), failed = json::array(), figures = json::object();
+  ordered_json texts = ordered_json::array(), failed = ordered_json::array(),
+               figures = ordered_json::object();
   for (const GateText& text : run.texts)
     texts.push_back({{"name", text.name}, {"digest", text.digest}, {"documents", text.documents}});
   for (std::size_t i = 0; i < std::min(run.failed.size(), kMostFailed); ++i) {
@@ -82,26 +83,26 @@ std::string to_json_line(const GateRun& run) {
     figures[name] = {
         {"value", value.value}, {"low", value.low}, {"high", value.high}, {"samples", value.samples}};
   }
-  json object{{"kind", run.kind},
-              {"when", run.when},
-              {"version", run.version},
-              {"commit", run.commit},
-              {"machine", run.machine},
-              {"base", side(run.base)},
-              {"other", side(run.other)},
-              {"texts", texts},
-              {"windowing", run.windowing},
-              {"start", run.start},
-              {"passed", run.counts.passed},
-              {"unclear", run.counts.unclear},
-              {"failed", run.counts.failed},
-              {"failures", failed},
-              {"figures", figures}};
-  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+  ordered_json object{{"kind", run.kind},
+                      {"when", run.when},
+                      {"version", run.version},
+                      {"commit", run.commit},
+                      {"machine", run.machine},
+                      {"base", side(run.base)},
+                      {"other", side(run.other)},
+                      {"texts", texts},
+                      {"windowing", run.windowing},
+                      {"start", run.start},
+                      {"passed", run.counts.passed},
+                      {"unclear", run.counts.unclear},
+                      {"failed", run.counts.failed},
+                      {"failures", failed},
+                      {"figures", figures}};
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 GateRun gate_run_from_json(const std::string& line) {
-  const json object = json::parse(line, nullptr, false);
+  const ordered_json object = ordered_json::parse(line, nullptr, false);
   if (object.is_discarded()) throw std::runtime_error("not JSON");
   if (!object.is_object()) throw std::runtime_error("not a JSON object");
   GateRun run;
@@ -112,7 +113,7 @@ GateRun gate_run_from_json(const std::string& line) {
   run.machine = field<std::string>(object, "machine", "");
   run.base = side_of(object, "base");
   run.other = side_of(object, "other");
-  for (const json& text : list_of(object, "texts")) {
+  for (const ordered_json& text : list_of(object, "texts")) {
     run.texts.push_back({field<std::string>(text, "name"), field<std::string>(text, "digest", ""),
                          field(text, "documents", std::uint64_t{0})});
   }
@@ -120,11 +121,11 @@ GateRun gate_run_from_json(const std::string& line) {
   run.start = field<std::string>(object, "start", "");
   run.counts = {field(object, "passed", std::size_t{0}), field(object, "unclear", std::size_t{0}),
                 field(object, "failed", std::size_t{0})};
-  for (const json& check : list_of(object, "failures")) {
+  for (const ordered_json& check : list_of(object, "failures")) {
     run.failed.push_back({field<std::string>(check, "group", ""), field<std::string>(check, "name"),
                           GateCheck::Outcome::failed, field<std::string>(check, "message", "")});
   }
-  const json figures = field<json>(object, "figures", json::object());
+  const ordered_json figures = field<ordered_json>(object, "figures", ordered_json::object());
   if (!figures.is_object()) throw std::runtime_error("a gate whose \"figures\" is no object");
   for (const auto& [name, value] : figures.items()) {
     run.figures[name] = {field<double>(value, "value"), field<double>(value, "low"),

@@ -122,7 +122,7 @@ std::optional<RunPart> part_of(std::string_view name) {
 }
 
 // "2", "2 and 5", "2, 5 and 7"; of many the first few.
-std::string listed(const std::vector<std::size_t>& numbers) {
+std::string numbers_in_words(const std::vector<std::size_t>& numbers) {
   constexpr std::size_t kShown = 8;
   std::string words;
   const std::size_t shown = std::min(numbers.size(), kShown);
@@ -209,11 +209,11 @@ std::vector<std::string> missing_parts(std::span<const RunFile> runs) {
     if (missing.empty() && unfinished.empty()) continue;
     std::string what;
     if (!missing.empty())
-      what = fmt::format("{} {} {} not there", missing.size() == 1 ? "shard" : "shards", listed(missing),
-                         missing.size() == 1 ? "is" : "are");
+      what = fmt::format("{} {} {} not there", missing.size() == 1 ? "shard" : "shards",
+                         numbers_in_words(missing), missing.size() == 1 ? "is" : "are");
     if (!unfinished.empty())
       what += fmt::format("{}{} {} {} not done", what.empty() ? "" : ", ",
-                          unfinished.size() == 1 ? "shard" : "shards", listed(unfinished),
+                          unfinished.size() == 1 ? "shard" : "shards", numbers_in_words(unfinished),
                           unfinished.size() == 1 ? "is" : "are");
     sentences.push_back(
         fmt::format("of {} shards, {}: their documents are missing here; run these again with the "

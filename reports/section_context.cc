@@ -12,7 +12,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kMostLines = 6;
+constexpr std::size_t kMostContextLines = 6;
 
 // The records that the line-ups of these tasks were made of, as far as the tables need them.
 std::vector<Record> records_of(const Collection& collection) {
@@ -58,7 +58,7 @@ LinesChart chart_of(const std::vector<ContextRow>& rows) {
     auto series = std::find_if(chart.series.begin(), chart.series.end(),
                                [&](const LinesChart::Series& s) { return s.name == row.model; });
     if (series == chart.series.end()) {
-      if (chart.series.size() == kMostLines) continue;
+      if (chart.series.size() == kMostContextLines) continue;
       series = chart.series.insert(series, {row.model, {}});
     }
     series->points.push_back(

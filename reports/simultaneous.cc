@@ -12,7 +12,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kBlock = 8;  // resamples that share one pass over a model's residuals
+constexpr std::size_t kDrawsAtOnce = 8;  // resamples that share one pass over a model's residuals
 
 // What signs do not change: sums over a source's documents, and how they enter a variance.
 struct Source {
@@ -79,13 +79,13 @@ class WildBootstrap {
     std::vector<double> result(resamples, 0);
     const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
     const auto work = [&](std::size_t first) {
-      for (std::size_t block = first; block * kBlock < resamples; block += threads) {
+      for (std::size_t block = first; block * kDrawsAtOnce < resamples; block += threads) {
         // A seed of its own for each block: the same numbers whatever the number of threads.
         Random random(~seed * 0x9e3779b97f4a7c15 + block);
-        double squares[kBlock] = {};
+        double squares[kDrawsAtOnce] = {};
         take(random, squares);
-        for (std::size_t b = 0; b < kBlock && block * kBlock + b < resamples; ++b)
-          result[block * kBlock + b] = std::sqrt(squares[b]);
+        for (std::size_t b = 0; b < kDrawsAtOnce && block * kDrawsAtOnce + b < resamples; ++b)
+          result[block * kDrawsAtOnce + b] = std::sqrt(squares[b]);
       }
     };
     std::vector<std::jthread> team;
@@ -95,16 +95,16 @@ class WildBootstrap {
   }
 
  private:
-  // One model under kBlock draws of signs.
+  // One model under kDrawsAtOnce draws of signs.
   struct Sums {
-    double all[kBlock] = {};        // Σ of residuals
-    double cross[kBlock] = {};      // what the variance has of residuals times bytes
-    std::vector<double> by_source;  // [source][kBlock]: Σ, scaled to be squared
-    explicit Sums(std::size_t sources) : by_source(sources * kBlock) {}
+    double all[kDrawsAtOnce] = {};    // Σ of residuals
+    double cross[kDrawsAtOnce] = {};  // what the variance has of residuals times bytes
+    std::vector<double> by_source;    // [source][kDrawsAtOnce]: Σ, scaled to be squared
+    explicit Sums(std::size_t sources) : by_source(sources * kDrawsAtOnce) {}
   };
 
   std::vector<double> signs(Random& random) const {
-    std::vector<double> signs(panel_.documents() * kBlock);
+    std::vector<double> signs(panel_.documents() * kDrawsAtOnce);
     std::uint64_t bits = 0;
     for (std::size_t i = 0; i < signs.size(); ++i) {
       if (i % 64 == 0) bits = random.next();
@@ -118,20 +118,20 @@ class WildBootstrap {
     Sums sums(sources_.size());
     for (std::size_t s = 0; s < sources_.size(); ++s) {
       const Source& source = sources_[s];
-      double sum[kBlock] = {}, product[kBlock] = {};
+      double sum[kDrawsAtOnce] = {}, product[kDrawsAtOnce] = {};
       for (std::size_t d = source.begin; d < source.end; ++d) {
         const double r = residuals[d], rb = r * panel_.bytes[d];
-        const double* sign = signs.data() + d * kBlock;
-        for (std::size_t b = 0; b < kBlock; ++b) {
+        const double* sign = signs.data() + d * kDrawsAtOnce;
+        for (std::size_t b = 0; b < kDrawsAtOnce; ++b) {
           sum[b] += sign[b] * r;
           product[b] += sign[b] * rb;
         }
       }
       const double scale = std::sqrt(source.mean_share);
-      for (std::size_t b = 0; b < kBlock; ++b) {
+      for (std::size_t b = 0; b < kDrawsAtOnce; ++b) {
         sums.all[b] += sum[b];
         sums.cross[b] += source.factor * product[b] - source.mean_share * source.bytes * sum[b];
-        sums.by_source[s * kBlock + b] = scale * sum[b];
+        sums.by_source[s * kDrawsAtOnce + b] = scale * sum[b];
       }
     }
     return sums;
@@ -140,7 +140,7 @@ class WildBootstrap {
   // The largest squares of this block's resamples.  With e the signed residuals of a pair and k its
   // difference under these signs, the variance is Σ over sources of n / (n − 1) (Σ (e − k·bytes)² − (Σ (e −
   // k·bytes))² / n), multiplied out.
-  void take(Random& random, double (&largest)[kBlock]) const {
+  void take(Random& random, double (&largest)[kDrawsAtOnce]) const {
     const std::vector<double> drawn = signs(random);
     std::vector<Sums> models;
     models.reserve(freed_.size());
@@ -149,14 +149,14 @@ class WildBootstrap {
       for (std::size_t j = i + 1; j < models.size(); ++j) {
         if (spread_[i][j] == 0) continue;
         const Sums &x = models[i], &y = models[j];
-        double means[kBlock] = {};
+        double means[kDrawsAtOnce] = {};
         for (std::size_t s = 0; s < sources_.size(); ++s) {
-          for (std::size_t b = 0; b < kBlock; ++b) {
-            const double sum = y.by_source[s * kBlock + b] - x.by_source[s * kBlock + b];
+          for (std::size_t b = 0; b < kDrawsAtOnce; ++b) {
+            const double sum = y.by_source[s * kDrawsAtOnce + b] - x.by_source[s * kDrawsAtOnce + b];
             means[b] += sum * sum;
           }
         }
-        for (std::size_t b = 0; b < kBlock; ++b) {
+        for (std::size_t b = 0; b < kDrawsAtOnce; ++b) {
           const double sum = y.all[b] - x.all[b], shift = sum / bytes_;
           const double variance =
               spread_[i][j] - means[b] + shift * (shift * squares_ - 2 * (y.cross[b] - x.cross[b]));

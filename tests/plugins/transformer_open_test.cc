@@ -21,7 +21,7 @@ using namespace testing_files;
 using nlohmann::json;
 
 json config(const std::string& name) { return read_json(golden("transformers/" + name + "/config.json")); }
-std::vector<Token> tokens_of(const std::string& name) {
+std::vector<Token> encoded(const std::string& name) {
   return read_json(golden("transformers/" + name + "/expected.json"))["tokens"].get<std::vector<Token>>();
 }
 std::string refusal(const json& changed) {
@@ -163,7 +163,7 @@ void expect_golden(const std::string& bytes, const std::string& name) {
   const auto file = scratch.path() / "tiny.gguf";
   std::ofstream(file, std::ios::binary) << bytes;
   const auto model = open_transformer(file.string(), {.device = "cpu", .format = "f32"});
-  const auto scores = score_one(*model, tokens_of(name));
+  const auto scores = score_one(*model, encoded(name));
   const auto exact =
       read_json(golden("transformers/" + name + "/expected.json"))["logprobs64"].get<std::vector<double>>();
   ASSERT_EQ(scores.size(), exact.size());
@@ -331,7 +331,7 @@ TEST(TransformerLimits, LearnedPositionsEnd) {
 // Sequences that share a prefix fork the cache and score as they would alone.
 TEST(TransformerPacking, SharedPrefixesChangeNothing) {
   const auto model = open_golden("llama-gqa-sharded", {.chunk_rows = 50});
-  const std::vector<Token> base = tokens_of("llama-gqa-sharded");
+  const std::vector<Token> base = encoded("llama-gqa-sharded");
   std::vector<std::vector<Token>> texts;
   for (Token last = 3; last < 20; ++last) {
     texts.push_back(base);
@@ -370,7 +370,7 @@ TEST(TransformerRouting, GoesThroughTheAbiUnchanged) {
       open_transformer("random:smollm2-135m,layers=2,vocab=300", {.device = "cpu", .format = "bf16a"});
   EXPECT_EQ(routed->info().digest, direct->info().digest);
   EXPECT_EQ(routed->info().family, "llama");
-  const std::vector<Token> tokens = tokens_of("llama");
+  const std::vector<Token> tokens = encoded("llama");
   EXPECT_TRUE(same_bits(score_one(*routed, tokens), score_one(*direct, tokens)));
   EXPECT_THROW(open_model("random:no-such-model", {.device = "cpu"}), std::invalid_argument);
 }
