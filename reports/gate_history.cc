@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr const char* kFileName = "gates.jsonl";
+constexpr const char* kGateFile = "gates.jsonl";
 constexpr std::string_view kRemedy = "delete the line";
 constexpr std::size_t kMostFailed = 50;  // of a gate that fails everywhere
 
@@ -145,7 +145,7 @@ void append_gate(const fs::path& directory, const GateRun& run) {
     if (tries == 100) throw std::runtime_error(fmt::format("another gate writes to {}", directory.string()));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  const fs::path file = directory / kFileName;
+  const fs::path file = directory / kGateFile;
   std::uint64_t whole = 0;
   if (fs::exists(file)) {
     whole = read_json_lines(
@@ -157,7 +157,7 @@ void append_gate(const fs::path& directory, const GateRun& run) {
 std::vector<GateRun> read_gates(std::span<const fs::path> paths) {
   std::vector<GateRun> runs;
   for (const fs::path& path : paths) {
-    const fs::path file = path / kFileName;
+    const fs::path file = path / kGateFile;
     if (!fs::is_directory(path) || !fs::exists(file)) continue;
     read_json_lines(
         file, [&](const std::string& line) { runs.push_back(gate_run_from_json(line)); }, kRemedy);

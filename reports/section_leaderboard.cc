@@ -10,7 +10,7 @@ namespace deciban {
 namespace {
 
 constexpr double kWidthPerBit = 12.5;
-constexpr std::size_t kMostCharted = 60;  // rows of a chart; the table has them all
+constexpr std::size_t kMostBars = 60;  // rows of a chart; the table has them all
 
 std::string ranks(const ModelFigures& figures) {
   if (figures.group.empty()) return kNoFigure;
@@ -29,7 +29,7 @@ void chart_of(Node section, const Board& board, const std::string& setting) {
   bool compressors = false;
   // Compressors lie far from models: they would press these together, so they stand in the table only.
   const bool only_compressors = models_of(board).empty();
-  for (std::size_t i = 0; i < board.lineups.size() && chart.rows.size() < kMostCharted; ++i) {
+  for (std::size_t i = 0; i < board.lineups.size() && chart.rows.size() < kMostBars; ++i) {
     const ModelFigures& figures = board.figures.models[i];
     if (board.lineups[i]->compressor && !only_compressors) {
       compressors = true;
