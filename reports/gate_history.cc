@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 constexpr const char* kGateFile = "gates.jsonl";
-constexpr std::string_view kRemedy = "delete the line";
+constexpr std::string_view kGateRemedy = "delete the line";
 constexpr std::size_t kMostFailed = 50;  // of a gate that fails everywhere
 
 template <typename T>
@@ -149,7 +149,7 @@ void append_gate(const fs::path& directory, const GateRun& run) {
   std::uint64_t whole = 0;
   if (fs::exists(file)) {
     whole = read_json_lines(
-        file, [](const std::string& line) { (void)gate_run_from_json(line); }, kRemedy);
+        file, [](const std::string& line) { (void)gate_run_from_json(line); }, kGateRemedy);
   }
   LineFile(file, whole).append(to_json_line(run));
 }
@@ -160,7 +160,7 @@ std::vector<GateRun> read_gates(std::span<const fs::path> paths) {
     const fs::path file = path / kGateFile;
     if (!fs::is_directory(path) || !fs::exists(file)) continue;
     read_json_lines(
-        file, [&](const std::string& line) { runs.push_back(gate_run_from_json(line)); }, kRemedy);
+        file, [&](const std::string& line) { runs.push_back(gate_run_from_json(line)); }, kGateRemedy);
   }
   std::stable_sort(runs.begin(), runs.end(),
                    [](const GateRun& a, const GateRun& b) { return a.when < b.when; });
