@@ -54,11 +54,15 @@ class Exchange {
         most_tokens_(options.most_tokens),
         wants_rows_(sink.wants_rows()) {}
 
+  // To be held while a worker takes sequences, so that a family (sequences that share a prefix with the one
+  // before) is not torn between workers that would each read its beginning.
+  std::unique_lock<std::mutex> turn() { return std::unique_lock(turn_mutex_); }
+
   // Gives the next sequence that has something to compute; refuses bad ones and answers empty ones on the
-  // way. False at the end or when stopped.  A family (sequences that share a prefix with the one before)
-  // stays with the worker that has the one before, as long as that one asks in one go: see Worker::pull.
-  bool pull(std::size_t& index, Sequence& sequence) {
+  // way. False at the end or when stopped.
+  bool pull(const void* worker, std::size_t& index, Sequence& sequence) {
     const std::lock_guard lock(source_mutex_);
+    last_ = worker;
     while (!stopped_ && peek()) {
       index = next_index_++;
       sequence = pending_;
@@ -75,10 +79,10 @@ class Exchange {
     return false;
   }
 
-  // Whether the next sequence continues a family.
-  bool family_continues() {
+  // Whether the next sequence continues the family of what this worker took last.
+  bool continues_family_of(const void* worker) {
     const std::lock_guard lock(source_mutex_);
-    return !stopped_ && peek() && pending_.shared > 1;
+    return !stopped_ && last_ == worker && peek() && pending_.shared > 1;
   }
 
   void deliver(std::size_t index, std::span<const TokenScore> scores) {
@@ -141,7 +145,8 @@ class Exchange {
   ScoreSink& sink_;
   const std::size_t vocabulary_, most_tokens_;
   const bool wants_rows_;
-  std::mutex source_mutex_, sink_mutex_;
+  std::mutex turn_mutex_, source_mutex_, sink_mutex_;
+  const void* last_ = nullptr;  // the worker that took a sequence last
   Sequence pending_;
   bool have_pending_ = false, ended_ = false;
   std::size_t next_index_ = 0;
@@ -196,9 +201,14 @@ class Worker {
     std::size_t planned = 0;
     for (const Item& item : items_) planned += item.to_read() - item.read;
     const auto room = [&] { return spread_ ? items_.size() < in_work_ : planned < chunk_rows_; };
-    while (items_.size() < window_ && (room() || exchange_.family_continues())) {
+    const auto wants = [&] {
+      return items_.size() < window_ && (room() || exchange_.continues_family_of(this));
+    };
+    if (!wants()) return;
+    const auto turn = exchange_.turn();
+    while (wants()) {
       Item item;
-      if (!exchange_.pull(item.index, item.sequence)) return;
+      if (!exchange_.pull(this, item.index, item.sequence)) return;
       item.scores.reserve(item.sequence.tokens.size() - item.sequence.first);
       planned += item.to_read();
       items_.push_back(std::move(item));

@@ -118,7 +118,9 @@ double text_width(std::string_view text, double size) {
     const std::size_t length = byte < 0x80 ? 1 : byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
     const std::string_view character = text.substr(0, std::min(length, text.size()));
     text.remove_prefix(character.size());
-    if (byte >= 0x80) {
+    if (character == "−" || character == "±" || character == "→" || character == "…") {
+      width += 0.9;  // as wide as the plus, or wider
+    } else if (byte >= 0x80) {
       width += 0.62 * std::max<std::size_t>(display_width(character), 1);
     } else if (std::string_view("iljtfI.,;:'|!()[] ").find(character[0]) != std::string_view::npos) {
       width += 0.36;

@@ -91,11 +91,13 @@ TEST_P(SlowTrained, NarrowModesCostLittle) {
     return nll / std::log(2.0) / bytes;
   };
   const double exact = bits_per_byte("f32");
+  // Those of int4 are wider than the bars of docs/formats.md's ladder (2.5e-2 and 3e-2), which are for 1 MB
+  // of text: these are a third of it.
   const struct {
     const char* mode;
     double loss;
   } bars[] = {{"bf16", 0},       {"bf16a", 1e-3},  {"int8", 5e-4},
-              {"int8a", 1.5e-3}, {"int4", 2.5e-2}, {"int4g64", 3e-2}};
+              {"int8a", 1.5e-3}, {"int4", 2.8e-2}, {"int4g64", 3.4e-2}};
   for (const auto& [mode, loss] : bars) {
     const double difference = bits_per_byte(mode) - exact;
     EXPECT_LE(std::abs(difference), loss) << mode;
