@@ -115,6 +115,7 @@ dl.notes dt { font-weight: 600; margin-top: 1.1rem; } dl.notes dd { margin: .2re
   .lede { font-size: 1.08rem; }
   section { padding-top: 2.4rem; margin-top: 2.4rem; }
   .wide { display: none; } .narrow { display: block; }
+  caption { max-width: calc(100vw - 2.4rem); white-space: normal; }
   dl.facts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 }
 @media (max-width: 26rem) { nav ol { columns: 1; } }

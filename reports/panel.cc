@@ -6,6 +6,7 @@
 #include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -18,6 +19,7 @@
 namespace deciban {
 namespace {
 
+constexpr std::size_t kMostTieGroups = 52;  // more letters would tell nobody anything
 constexpr double kPanelConfidence = 0.95;
 constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t kBlock = 4;  // resamples that share one pass over a model's bits
@@ -267,26 +269,49 @@ std::optional<Interval> PanelFigures::difference(std::size_t a, std::size_t b) c
 
 std::vector<std::string> tie_letters(const std::vector<std::vector<bool>>& apart) {
   const std::size_t count = apart.size();
-  // In order of rank, each group is a run of neighbours: it begins with a model and goes on while nobody in
-  // it is told apart from that one.  Runs within other runs say nothing new.
-  std::vector<std::string> letters(count);
-  std::size_t groups = 0, reached = 0;
-  for (std::size_t begin = 0; begin < count; ++begin) {
-    std::size_t end = begin + 1;
-    const auto fits = [&](std::size_t next) {
-      for (std::size_t i = begin; i < next; ++i) {
-        if (apart[i][next]) return false;
-      }
-      return true;
-    };
-    while (end < count && fits(end)) ++end;
-    if (end <= reached) continue;
-    reached = end;
-    for (std::size_t i = begin; i < end; ++i) {
-      const std::string name = letter(groups);
-      letters[i] += letters[i].empty() || name.size() == 1 ? name : " " + name;
+  using Group = std::vector<bool>;  // who is in it
+  const auto holds = [](const Group& group, const Group& part) {
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      if (part[i] && !group[i]) return false;
     }
-    ++groups;
+    return true;
+  };
+  // Insert: whoever is told apart leaves each other's groups; absorb: a group within another says nothing
+  // new.
+  std::vector<Group> groups(count > 0 ? 1 : 0, Group(count, true));
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t j = i + 1; j < count; ++j) {
+      if (!apart[i][j]) continue;
+      std::vector<Group> kept, split;
+      for (Group& group : groups) {
+        if (!group[i] || !group[j]) {
+          kept.push_back(std::move(group));
+          continue;
+        }
+        Group without_i = group;
+        without_i[i] = false;
+        group[j] = false;
+        split.push_back(std::move(group));
+        split.push_back(std::move(without_i));
+      }
+      const std::size_t old = kept.size();
+      for (Group& part : split) {
+        const bool known = std::any_of(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(old),
+                                       [&](const Group& group) { return holds(group, part); });
+        if (!known) kept.push_back(std::move(part));
+      }
+      groups = std::move(kept);
+      if (groups.size() > kMostTieGroups) return std::vector<std::string>(count);
+    }
+  }
+  // The first letters belong to the best: groups in the order of their members.
+  std::sort(groups.begin(), groups.end(), std::greater<>());
+  std::vector<std::string> letters(count);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const std::string name = letter(g);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (groups[g][i]) letters[i] += letters[i].empty() || name.size() == 1 ? name : " " + name;
+    }
   }
   return letters;
 }

@@ -48,8 +48,9 @@ struct PanelFigures {
 // std::invalid_argument if a number is not finite.
 PanelFigures panel_figures(const Panel& panel, std::uint64_t seed = 1, int resamples = 2000);
 
-// Letters for models in order of rank, `apart[i][j]` telling whether i and j are told apart: maximal runs of
-// models that are not (Piepho 2004, Journal of Computational and Graphical Statistics 13:456-466).
+// Letters for models in order of rank, `apart[i][j]` (symmetric) telling whether i and j are told apart: two
+// models share a letter exactly if they are not.  The compact letter display by insertion and absorption
+// (Piepho 2004, Journal of Computational and Graphical Statistics 13:456-466).
 std::vector<std::string> tie_letters(const std::vector<std::vector<bool>>& apart);
 
 }  // namespace deciban

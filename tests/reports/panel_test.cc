@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "reports/random.h"
@@ -113,6 +114,42 @@ TEST(Panel, LettersOfOverlappingGroups) {
   EXPECT_THAT(tie_letters(apart(3, {{0, 2}})), ElementsAre("a", "ab", "b"));
   EXPECT_THAT(tie_letters(apart(3, {{0, 1}, {0, 2}, {1, 2}})), ElementsAre("a", "b", "c"));
   EXPECT_THAT(tie_letters(apart(4, {{0, 2}, {0, 3}, {1, 3}})), ElementsAre("a", "ab", "bc", "c"));
+  // Not always neighbours: the second is told apart from the first, the third from neither.
+  EXPECT_THAT(tie_letters(apart(3, {{0, 1}})), ElementsAre("a", "b", "ab"));
+  EXPECT_THAT(tie_letters(apart(0, {})), testing::IsEmpty());
+}
+
+TEST(TieLetters, AreSharedExactlyByThoseNotToldApart) {
+  Random random(5);
+  for (int trial = 0; trial < 200; ++trial) {
+    const std::size_t count = 1 + random.below(7);
+    std::vector<std::vector<bool>> apart(count, std::vector<bool>(count, false));
+    const double share = random.unit();
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t j = i + 1; j < count; ++j) apart[i][j] = apart[j][i] = random.unit() < share;
+    }
+    const std::vector<std::string> letters = tie_letters(apart);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto words = [&](std::size_t m) {  // "ab" is a and b; behind z there are "aa", "ab", set apart
+        std::set<std::string> set;
+        std::istringstream stream(letters[m]);
+        for (std::string word; stream >> word;) {
+          if (set.empty()) {
+            for (const char c : word) set.insert(std::string(1, c));
+          } else {
+            set.insert(word);
+          }
+        }
+        return set;
+      };
+      for (std::size_t j = i + 1; j < count; ++j) {
+        const auto a = words(i), b = words(j);
+        const bool shared =
+            std::any_of(a.begin(), a.end(), [&](const auto& word) { return b.contains(word); });
+        EXPECT_EQ(shared, !apart[i][j]) << letters[i] << " / " << letters[j];
+      }
+    }
+  }
 }
 
 TEST(Panel, RefusesWhatDoesNotFit) {
