@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/gemm90.h"
@@ -265,7 +266,14 @@ int tile_columns(const NarrowProduct& product, int multiprocessors) {
 
 bool has_gemm90(int major, int minor) { return major == 9 && minor == 0; }
 
-void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream) {
+void gemm90(std::span<const NarrowProduct> all, int multiprocessors, cudaStream_t stream) {
+  std::vector<NarrowProduct> group, brief;
+  for (const NarrowProduct& product : all) {
+    const bool few_inputs = product.inputs <= kShortInputs && product.inputs * 4 <= product.outputs;
+    const bool own_code = has_own_code(finish(product.epilogue, product.y, product.scales));
+    (few_inputs && own_code && product.x.rows >= kShortRows ? brief : group).push_back(product);
+  }
+  gemm90_short(brief, multiprocessors, stream);
   for (const int columns : {256, 128, 64, 32}) {
     std::vector<NarrowProduct> same;
     for (const NarrowProduct& product : group) {

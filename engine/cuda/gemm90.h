@@ -29,6 +29,12 @@ bool has_gemm90(int major, int minor);
 // in one fixed order whatever the rows.
 void gemm90(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream);
 
+// The same for products of few inputs, where reading and writing takes longer than the arithmetic; their
+// epilogues must be ones that has_own_code() knows.  gemm90() passes on to it what has at most kShortInputs
+// inputs, a quarter of the outputs at most, and kShortRows rows or more.
+constexpr std::size_t kShortInputs = 512, kShortRows = 2048;
+void gemm90_short(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream);
+
 // One row's log-sum-exp over a tile of columns.
 struct HeadPartial {
   float max, sum;  // of exp(logit - max)

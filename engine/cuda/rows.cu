@@ -1,6 +1,6 @@
 // Row operations: embedding, normalisation, token shift with its mixes.
-#include <stdexcept>
 #include <algorithm>
+#include <stdexcept>
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"

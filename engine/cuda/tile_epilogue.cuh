@@ -111,7 +111,26 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
   }
 }
 
-template <int kColumns>
+// What write_tile() has code of its own for; all else takes more registers and time.
+__host__ __device__ inline bool has_own_code(const Finish& f) {
+  using Act = Epilogue::Act;
+  using Combine = Epilogue::Combine;
+  const auto wide = [](const View& v) { return v.type == Tensor::Type::f32; };
+  if (f.combine == Combine::store && wide(f.y)) {
+    return f.act == Act::none || f.act == Act::decay7 || f.act == Act::exp_neg_exp;
+  }
+  if (f.combine == Combine::store) {
+    return f.act == Act::none || f.act == Act::relu2 || f.act == Act::sigmoid || f.act == Act::tanh ||
+           f.act == Act::silu;
+  }
+  if (f.combine == Combine::add) return f.act == Act::none;
+  if (f.combine == Combine::gate_add) return f.act == Act::none && !wide(f.gate);
+  return f.combine == Combine::lerp && f.act == Act::sigmoid && !wide(f.y) && !wide(f.base) &&
+         !wide(f.target);
+}
+
+// kAny: whether there may be epilogues that has_own_code() denies.
+template <int kColumns, bool kAny = true>
 __device__ __forceinline__ void write_tile(const Finish& f, int rows, int columns,
                                            const float (&d)[kColumns / 2], int row, int column) {
   using Act = Epilogue::Act;
@@ -139,7 +158,7 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
              !wide(f.target)) {
     return go.template operator()<Act::sigmoid, Combine::lerp, Width::narrow>();
   }
-  go.template operator()<Act::none, Combine::store, Width::any>();
+  if constexpr (kAny) go.template operator()<Act::none, Combine::store, Width::any>();
 }
 
 }  // namespace deciban::cuda
