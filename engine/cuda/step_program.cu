@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "engine/cuda/check.h"
+#include "engine/cuda/step_products.cuh"
 #include "engine/cuda/step_program.h"
-#include "engine/cuda/step_stages.h"
 #include "engine/cuda/wkv4.cuh"
 
 namespace deciban::cuda {
@@ -17,7 +17,7 @@ constexpr unsigned kMostAhead = 128 << 10;  // bytes of weights a block has brou
 
 struct Scratch {
   float sums[kWarps];
-  float r[64], w[64], k[64], kk[64], rate[64], v[64], bonus, part[8][64];
+  float r[64], w[64], k[64], kk[64], kk_a[64], v[64], sa[8][64], y[8][64];
 };
 
 __device__ float block_sum(float x, Scratch& s) {
@@ -40,27 +40,12 @@ __device__ void bring(const void* at, std::size_t bytes) {
 #endif
 }
 
-// Outputs [first, end) of a stage's products are this block's.
-struct Share {
-  int first, end;
-};
-__device__ Share share(const StepStage& s) {
-  const auto at = [&](unsigned block) {
-    return static_cast<int>(static_cast<long long>(s.outputs) * block / gridDim.x);
-  };
-  return {at(blockIdx.x), at(blockIdx.x + 1)};
-}
-
-__device__ int bytes_of(WeightFormat format) {
-  return format == WeightFormat::f32 ? 4 : format == WeightFormat::i8 ? 1 : 2;
-}
-
 // Has what a stage will read of parameters brought to the L2 cache, which does not depend on other stages.
 __device__ void bring_parameters(const StepStage& s) {
   const int i = threadIdx.x, block = blockIdx.x;
   if (s.kind == StepStage::Kind::products && i < s.count) {
     const Few& p = s.at[i];
-    const Share mine = share(s);
+    const StepShare mine = share(s);
     const int first = max(mine.first, p.end - p.outputs), end = min(mine.end, p.end);
     if (first < end) {
       const std::size_t row = p.w_stride * bytes_of(p.format), from = first - (p.end - p.outputs);
@@ -84,17 +69,20 @@ __device__ void bring_parameters(const StepStage& s) {
   }
 }
 
-// The row's norm in registers: thread i has columns i, i + kThreads, ….
+// The row's norm: thread i has columns i, i + kThreads, …, and gives each with the row before.
 constexpr int kOwned = StepStage::kMostColumns / kThreads;
 template <typename F>
-__device__ void normalise(const StepStage::Mix& m, Scratch& s, const F& give) {
-  float h[kOwned], total = 0, squares = 0;
+__device__ void normalise(const StepStage::Mix& m, const float* weight, const float* bias, Scratch& s,
+                          const F& give) {
+  float h[kOwned], before[kOwned], total = 0, squares = 0;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
     const int c = threadIdx.x + j * kThreads;
     h[j] = c < m.columns ? m.x[c] : 0.0f;
-    total += h[j];
+    before[j] = c < m.columns && m.shift != nullptr ? m.shift[c] : 0.0f;
   }
+#pragma unroll
+  for (int j = 0; j < kOwned; ++j) total += h[j];
   const float mean = block_sum(total, s) / m.columns;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
@@ -104,7 +92,7 @@ __device__ void normalise(const StepStage::Mix& m, Scratch& s, const F& give) {
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
     const int c = threadIdx.x + j * kThreads;
-    if (c < m.columns) give(c, fmaf((h[j] - mean) * inverse, m.weight[c], m.bias[c]));
+    if (c < m.columns) give(c, fmaf((h[j] - mean) * inverse, weight[c], bias[c]), before[j]);
   }
 }
 
@@ -119,15 +107,15 @@ __device__ void embed(const StepStage& stage, Token token, Scratch& s) {
   }
   // Each thread reads what it wrote itself.
   if (stage.mix.weight != nullptr) {
-    normalise(stage.mix, s, [&](int c, float h) { stage.mix.x[c] = h; });
+    normalise(stage.mix, stage.mix.weight, stage.mix.bias, s,
+              [&](int c, float h, float) { stage.mix.x[c] = h; });
   }
 }
 
 __device__ void mix(const StepStage& stage, Scratch& s) {
   if (blockIdx.x != 0) return;
   const StepStage::Mix& m = stage.mix;
-  normalise(m, s, [&](int c, float h) {
-    const float before = m.shift == nullptr ? h : m.shift[c];
+  normalise(m, m.weight, m.bias, s, [&](int c, float h, float before) {
     for (int i = 0; i < m.count; ++i) {
       store1(m.out[i], 0, c, m.by[i] == nullptr ? h : fmaf(before - h, m.by[i][c], h));
     }
@@ -137,58 +125,53 @@ __device__ void mix(const StepStage& stage, Scratch& s) {
   });
 }
 
+// The parameters of a mix that products begin with, on their way to shared memory: the norm's weight and
+// bias, then the mixes; those only that this block's outputs need.
+__device__ unsigned needed_mixes(const StepStage& stage, StepShare mine) {
+  unsigned needed = 0;
+  for (int i = 0; i < stage.count; ++i) needed |= has_part(stage, mine, i) ? 1u << stage.mixed[i] : 0u;
+  return needed;
+}
+__device__ void fetch_mix(const StepStage& stage, unsigned needed, float* parameters) {
+  const StepStage::Mix& m = stage.mix;
+  const auto copy = [&](const float* from, int place) {
+    const auto to = static_cast<unsigned>(__cvta_generic_to_shared(parameters + place * m.columns));
+    for (int c = 4 * threadIdx.x; c < m.columns; c += 4 * kThreads) {
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + 4 * c), "l"(from + c) : "memory");
+    }
+  };
+  copy(m.weight, 0);
+  copy(m.bias, 1);
+  for (int i = 0; i < m.count; ++i) {
+    if (m.by[i] != nullptr && (needed >> i & 1) != 0) copy(m.by[i], 2 + i);
+  }
+}
+
+// What the products read, in shared memory: mixes made here, or finished rows.
 template <typename X>
-__device__ void products(const StepStage& stage, Scratch& s, X* made) {
-  const Share mine = share(stage);
+__device__ void gather_inputs(const StepStage& stage, StepShare mine, unsigned needed,
+                              const float* parameters, X* inputs, Scratch& s) {
   const StepStage::Mix& m = stage.mix;
   if (m.columns > 0) {
-    unsigned needed = 0;
-    for (int i = 0; i < stage.count; ++i) {
-      const Few& p = stage.at[i];
-      if (max(mine.first, p.end - p.outputs) < min(mine.end, p.end)) needed |= 1u << stage.mixed[i];
-    }
-    normalise(m, s, [&](int c, float h) {
-      const float before = m.shift == nullptr ? h : m.shift[c];
+    asm volatile("cp.async.wait_all;" ::: "memory");  // the first block_sum() tells all threads
+    normalise(m, parameters, parameters + m.columns, s, [&](int c, float h, float before) {
       for (int i = 0; i < m.count; ++i) {
         if ((needed >> i & 1) == 0) continue;
-        made[i * m.columns + c] = from_float<X>(m.by[i] == nullptr ? h : fmaf(before - h, m.by[i][c], h));
+        const float made = m.by[i] == nullptr ? h : fmaf(before - h, parameters[(2 + i) * m.columns + c], h);
+        inputs[i * m.columns + c] = from_float<X>(made);
       }
       if (m.h != nullptr && blockIdx.x == 0) m.h[c] = h;
     });
-    __syncthreads();
-  }
-  const int warp = threadIdx.x / 32, part = warp % stage.split, team = warp / stage.split,
-            teams = kWarps / stage.split;
-  for (int first = mine.first; first < mine.end; first += teams) {
-    const int output = first + team;
-    float sum[1] = {0};
-    int i = 0;
-    if (output < mine.end) {
-      while (output >= stage.at[i].end) ++i;
-      Few p = stage.at[i];
-      const X* x = stage.mixed[i] >= 0 ? made + stage.mixed[i] * m.columns : static_cast<const X*>(p.x);
-      const int row = output - (p.end - p.outputs);
-      if (stage.split > 1) {  // this warp's part of the inputs, a multiple of 16
-        const int width = (p.inputs / stage.split + 15) / 16 * 16, from = min(part * width, p.inputs);
-        p.w = static_cast<const char*>(p.w) + static_cast<std::size_t>(from) * bytes_of(p.format);
-        x += from;
-        p.inputs = min(width, p.inputs - from);
-      }
-      p.x = x;
-      dot_any<1, X>(p, row, 1, sum);
-    }
-    if (stage.split > 1) {
-      __syncthreads();
-      if (threadIdx.x % 32 == 0) s.sums[warp] = sum[0];
-      __syncthreads();
-      sum[0] = 0;
-      for (int other = 0; other < stage.split; ++other) sum[0] += s.sums[team * stage.split + other];
-    }
-    if (output < mine.end && part == 0 && threadIdx.x % 32 == 0) {
-      const Few& p = stage.at[i];
-      write1(p.finish, sum[0], 0, output - (p.end - p.outputs));
+  } else {
+    for (int i = 0; i < stage.count; ++i) {
+      if (!has_part(stage, mine, i)) continue;
+      const auto* from = static_cast<const uint4*>(stage.at[i].x);
+      auto* to = reinterpret_cast<uint4*>(inputs + stage.place[i]);
+      const int quads = (stage.at[i].inputs + 15) / 16 * static_cast<int>(sizeof(X));
+      for (int q = threadIdx.x; q < quads; q += kThreads) to[q] = from[q];
     }
   }
+  __syncthreads();
 }
 
 // A head a block: thread i has value i % 64 and eight keys from 8 (i / 64) on, whose states it was given.
@@ -212,78 +195,107 @@ __device__ void load_state(const StepStage& stage, int head, float (&x)[kKeys]) 
 template <typename T, typename X>
 __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratch& s) {
   const HeadsArgs& a = stage.heads;
-  const int n = a.size, value = threadIdx.x % 64, group = threadIdx.x / 64, c = head * n + value;
-  const bool prepares = group == 0 && value < n, active = has_state(stage, head), seven = stage.version == 7;
-  float bonus = 0, squares = 0, k0 = 0;
-  if (prepares) {
-    const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
-    k0 = load(a.k);
-    s.r[value] = load(a.r);
-    s.v[value] = load(a.v);
-    s.w[value] = a.w != nullptr ? a.w[c] : a.decay[c];
-    if (seven) {
-      const float rate = load(a.a), kk = k0 * a.k_k[c], key = k0 * fmaf(rate - 1.0f, a.k_a[c], 1.0f);
-      s.rate[value] = rate;
-      s.kk[value] = kk;
-      s.k[value] = key;
-      squares = kk * kk;
-      bonus = s.r[value] * key * a.r_k[c];
-    } else {
-      s.k[value] = k0;
-      bonus = s.r[value] * a.bonus[c] * k0;
+  const int n = a.size, value = threadIdx.x % 64, group = threadIdx.x / 64, lane = threadIdx.x % 32;
+  const bool first_warp = threadIdx.x < 32, active = has_state(stage, head), seven = stage.version == 7;
+  // The first warp prepares and finishes: lane i has channels i and i + 32.
+  float bonus = 0, g[2] = {1, 1}, weight[2] = {}, bias[2] = {}, v[2] = {};
+  __syncthreads();  // the head before is done with the scratch
+  if (first_warp) {
+    float squares = 0, kk[2] = {}, rate[2] = {};
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int i = lane + 32 * e, c = head * n + i;
+      if (i >= n) continue;
+      const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
+      const float k0 = load(a.k), r = load(a.r);
+      v[e] = load(a.v);
+      if (a.g != nullptr) g[e] = load(a.g);
+      weight[e] = a.group_weight[c], bias[e] = a.group_bias[c];
+      s.r[i] = r;
+      s.v[i] = v[e];
+      s.w[i] = a.w != nullptr ? a.w[c] : a.decay[c];
+      if (seven) {
+        rate[e] = load(a.a);
+        kk[e] = k0 * a.k_k[c];
+        const float key = k0 * fmaf(rate[e] - 1.0f, a.k_a[c], 1.0f);
+        s.k[i] = key;
+        squares = fmaf(kk[e], kk[e], squares);
+        bonus = fmaf(r * key, a.r_k[c], bonus);
+      } else {
+        s.k[i] = k0;
+        bonus = fmaf(r * a.bonus[c], k0, bonus);
+      }
     }
-  }
-  bonus = block_sum(bonus, s);
-  if (seven) {
-    const float length = fmaxf(sqrtf(block_sum(squares, s)), 1e-12f);
-    if (prepares) s.kk[value] /= length;
+    bonus = warp_sum(bonus);
+    if (seven) {
+      const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        s.kk[lane + 32 * e] = kk[e] * inverse;
+        s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
+      }
+    }
   }
   __syncthreads();
-  const auto over_keys = [&](float part) {
-    __syncthreads();
-    s.part[group][value] = part;
-    __syncthreads();
+  const int key = group * kKeys;
+  const auto over_groups = [&](const float(&part)[8][64], int i) {
     float total = 0;
 #pragma unroll
-    for (int g = 0; g < 8; ++g) total += g * kKeys < n ? s.part[g][value] : 0.0f;
+    for (int g = 0; g < 8; ++g) total += g * kKeys < n ? part[g][i] : 0.0f;
     return total;
   };
-  const int key = group * kKeys;
   float sa = 0, y = 0;
   if (seven) {
-    float part = 0;
     if (active) {
+      float part = 0;
 #pragma unroll
       for (int j = 0; j < kKeys; ++j) part = fmaf(x[j], -s.kk[key + j], part);
+      s.sa[group][value] = part;
     }
-    sa = over_keys(part);
+    __syncthreads();
+    if (active) sa = over_groups(s.sa, value);
   }
   if (active) {
-    const float v = s.v[value];
+    const float mine = s.v[value];
     float* state = state_of(stage, head);
 #pragma unroll
     for (int j = 0; j < kKeys; ++j) {
       const int i = key + j;
       if (seven) {
-        x[j] = fmaf(v, s.k[i], fmaf(sa, s.kk[i] * s.rate[i], x[j] * s.w[i]));
+        x[j] = fmaf(mine, s.k[i], fmaf(sa, s.kk_a[i], x[j] * s.w[i]));
         y = fmaf(x[j], s.r[i], y);
       } else {
         y = fmaf(x[j], s.r[i], y);
-        x[j] = fmaf(x[j], s.w[i], s.k[i] * v);
+        x[j] = fmaf(x[j], s.w[i], s.k[i] * mine);
       }
       state[j * n] = x[j];
     }
+    s.y[group][value] = y;
   }
-  y = over_keys(y);
-  if (!prepares) y = 0;
-  if (!seven && prepares) y = fmaf(bonus, s.v[value], y);
-  const float mean = block_sum(y, s) / n, off = prepares ? y - mean : 0.0f;
-  const float inverse = 1.0f / sqrtf(block_sum(off * off, s) / n + a.group_eps);
-  if (prepares) {
-    float o = fmaf(off * inverse, a.group_weight[c], a.group_bias[c]);
-    if (seven) o = fmaf(bonus, s.v[value], o);
-    if (a.g != nullptr) o *= to_float(static_cast<const T*>(a.g)[c]);
-    static_cast<X*>(a.out)[c] = from_float<X>(o);
+  __syncthreads();
+  if (!first_warp) return;
+  float out[2] = {}, total = 0, squares = 0;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    out[e] = over_groups(s.y, lane + 32 * e);
+    if (!seven) out[e] = fmaf(bonus, v[e], out[e]);  // the bonus is part of what is normalised
+    total += out[e];
+  }
+  const float mean = warp_sum(total) / n;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    out[e] -= mean;
+    squares = fmaf(out[e], out[e], squares);
+  }
+  const float inverse = 1.0f / sqrtf(warp_sum(squares) / n + a.group_eps);
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    float o = fmaf(out[e] * inverse, weight[e], bias[e]);
+    if (seven) o = fmaf(bonus, v[e], o);
+    static_cast<X*>(a.out)[head * n + lane + 32 * e] = from_float<X>(o * g[e]);
   }
 }
 
@@ -326,6 +338,11 @@ __device__ void meet(const unsigned* counter, unsigned blocks) {
   __syncthreads();
 }
 
+__device__ void move_state(const StepStage& now) {
+  if (now.moved == 0 || blockIdx.x != gridDim.x - 1) return;
+  for (int c = threadIdx.x; c < now.moved; c += kThreads) now.moved_to[c] = now.moved_from[c];
+}
+
 template <typename X>
 __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stages, int count, Token token,
                                                            Meeting* meeting) {
@@ -333,7 +350,7 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
   __shared__ __align__(16) uint4 descriptions[kDepth][kQuadsOfStage];
   __shared__ Scratch scratch;
   extern __shared__ __align__(16) unsigned char memory[];
-  auto* made = reinterpret_cast<X*>(memory);
+  auto* inputs = reinterpret_cast<X*>(memory);
   const auto describe = [&](int i) {
     if (i < count && threadIdx.x < kQuadsOfStage) {
       const auto to = static_cast<unsigned>(__cvta_generic_to_shared(&descriptions[i % kDepth][threadIdx.x]));
@@ -352,12 +369,29 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
     describe(i + 2);
     const StepStage& now = described(i);
     if (i + 1 < count) bring_parameters(described(i + 1));
+    if (now.kind == StepStage::Kind::products) {
+      const StepShare mine = share(now);
+      const unsigned needed = now.mix.columns > 0 ? needed_mixes(now, mine) : 0;
+      auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
+      uint4 first[kStepPieces], second[kStepPieces];
+      WeightReader ahead(now, mine);
+      ahead.fetch(first);
+      if (ahead.more()) ahead.advance();
+      ahead.fetch(second);
+      if (ahead.more()) ahead.advance();
+      if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
+      if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      move_state(now);
+      gather_inputs(now, mine, needed, parameters, inputs, scratch);
+      multiply(now, mine, ahead, first, second, inputs, scratch.sums);
+      asm volatile("cp.async.wait_all;" ::: "memory");
+      arrive(&meeting->arrived);
+      continue;
+    }
     float state[kKeys] = {};
     if (now.kind == StepStage::Kind::heads) load_state(now, blockIdx.x, state);
     if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
-    if (now.moved > 0 && blockIdx.x == gridDim.x - 1) {
-      for (int c = threadIdx.x; c < now.moved; c += kThreads) now.moved_to[c] = now.moved_from[c];
-    }
+    move_state(now);
     switch (now.kind) {
       case StepStage::Kind::embed:
         embed(now, token, scratch);
@@ -366,7 +400,6 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
         mix(now, scratch);
         break;
       case StepStage::Kind::products:
-        products(now, scratch, made);
         break;
       case StepStage::Kind::heads:
         for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
@@ -398,13 +431,8 @@ StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type prod
       multiprocessors_(multiprocessors) {
   DECIBAN_CUDA(cudaMemcpy(stages_.data(), stages.data(), stages_.bytes(), cudaMemcpyHostToDevice));
   DECIBAN_CUDA(cudaMemset(meeting_.data(), 0, meeting_.bytes()));
-  std::size_t floats = 0;
-  for (const StepStage& s : stages) {
-    if (s.kind == StepStage::Kind::products) {
-      floats = std::max(floats, static_cast<std::size_t>(s.mix.columns) * s.mix.count);
-    }
-  }
-  shared_bytes_ = floats * Tensor::element_bytes(product_type);
+  shared_bytes_ = 0;
+  for (const StepStage& s : stages) shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
 }
 
 void StepProgram::run(Token token, cudaStream_t stream) const {

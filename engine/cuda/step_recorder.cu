@@ -200,6 +200,22 @@ void StepRecorder::products(std::span<const Product> group) {
     if (s.mix.shift != nullptr)
       s.mix.h = all.scratch.emplace_back(s.mix.columns * sizeof(float), "a step").as<float>();
   }
+  unsigned elements = 0;
+  for (int i = 0; i < s.count; ++i) {
+    if (begins_with_mix) {
+      s.place[i] = s.mixed[i] * s.mix.columns;
+    } else {
+      s.place[i] = static_cast<int>(elements);
+      elements += (s.at[i].inputs + 15) / 16 * 16;
+    }
+  }
+  if (begins_with_mix) {
+    if (s.mix.columns % 16 != 0) throw NotRecorded{};
+    elements = s.mix.count * s.mix.columns;
+  }
+  s.parameters = elements * static_cast<unsigned>(Tensor::element_bytes(all.type));
+  s.shared = s.parameters + (begins_with_mix ? (2 + s.mix.count) * s.mix.columns * 4u : 0u);
+  if (s.shared > StepStage::kMostShared) throw NotRecorded{};
   for (const Product& p : group) all.writes(p.y);
   // Few outputs: several warps share one, so that all memory channels have work.
   const std::size_t a_block = (s.outputs + all.multiprocessors - 1) / all.multiprocessors;

@@ -10,7 +10,8 @@ namespace deciban::cuda {
 struct alignas(16) StepStage {
   static constexpr int kMostProducts = 8, kMostMixes = 8;
   static constexpr int kWarps = 16;          // of a block
-  static constexpr int kMostColumns = 8192;  // of a row that is normalised
+  static constexpr int kMostColumns = 5120;  // of a row that is normalised
+  static constexpr unsigned kMostShared = 208 << 10;
 
   enum class Kind { embed, mix, products, heads, wkv4 };
   Kind kind = Kind::mix;
@@ -38,6 +39,10 @@ struct alignas(16) StepStage {
   int count = 0, outputs = 0, split = 1;
   Few at[kMostProducts] = {};
   int mixed[kMostProducts] = {};  // which mix a product reads; -1: its own x
+  // In shared memory: where a product's inputs begin, in elements; the mix's parameters, and the end, in
+  // bytes.
+  int place[kMostProducts] = {};
+  unsigned parameters = 0, shared = 0;
 
   // heads, and wkv4 with w in `decay`, u in `bonus` and the channels in `size`.
   int version = 0;
