@@ -11,9 +11,8 @@ struct StepShare {
   int first, end;
 };
 __device__ inline StepShare share(const StepStage& s) {
-  const unsigned outputs = s.outputs;  // times the blocks of any card: below 2^32
-  return {static_cast<int>(outputs * blockIdx.x / gridDim.x),
-          static_cast<int>(outputs * (blockIdx.x + 1) / gridDim.x)};
+  const int first = min(static_cast<int>(blockIdx.x) * s.a_block, s.outputs);
+  return {first, min(first + s.a_block, s.outputs)};
 }
 
 __device__ inline int bytes_of(WeightFormat format) {
@@ -27,9 +26,9 @@ class WeightReader {
   __device__ WeightReader(const StepStage& stage, StepShare mine)
       : stage_(&stage),
         end_output_(mine.end),
-        part_(threadIdx.x / 32 % stage.split),
-        teams_(StepStage::kWarps / stage.split),
-        output_(mine.first + threadIdx.x / 32 / stage.split) {
+        part_((threadIdx.x / 32) & ((1 << stage.split) - 1)),
+        teams_(StepStage::kWarps >> stage.split),
+        output_(mine.first + (threadIdx.x / 32 >> stage.split)) {
     seek();
   }
   __device__ bool more() const { return output_ < end_output_; }
@@ -63,7 +62,7 @@ class WeightReader {
     if (!more()) return;
     while (output_ >= few().end) ++product_;
     row_bytes_ = static_cast<int>(few().w_stride) * bytes_of(few().format);
-    const int width = (row_bytes_ / 16 + stage_->split - 1) / stage_->split * 16;
+    const int width = ((row_bytes_ / 16 + (1 << stage_->split) - 1) >> stage_->split) * 16;
     at_ = part_ * width;
     end_ = min(at_ + width, row_bytes_);
   }
@@ -111,24 +110,99 @@ __device__ inline bool has_part(const StepStage& s, StepShare mine, int i) {
   return max(mine.first, s.at[i].end - s.at[i].outputs) < min(mine.end, s.at[i].end);
 }
 
+// What an output's product is combined with, loaded before the product is known.
+struct Operands {
+  float scale = 1, bias = 0, old = 0, gate = 0, base = 0, target = 0;
+};
+__device__ inline Operands parameters_of(const Finish& f, int column) {
+  Operands o;
+  if (f.scales != nullptr) o.scale = f.scales[column];
+  if (f.bias != nullptr) o.bias = f.bias[column];
+  return o;
+}
+__device__ inline void load_operands(const Finish& f, int column, Operands& o) {
+  using enum Epilogue::Combine;
+  if (f.combine == add || f.combine == gate_add) o.old = load1(f.y, 0, column);
+  if (f.combine == gate_add || f.combine == gate) o.gate = load1(f.gate, 0, column);
+  if (f.combine == lerp) {
+    o.base = load1(f.base, 0, column);
+    o.target = load1(f.target, 0, column);
+  }
+}
+__device__ inline void write_output(const Finish& f, const Operands& o, float p, int column) {
+  using enum Epilogue::Combine;
+  p = activate(f.act, fmaf(p, o.scale, o.bias));
+  if (f.combine == add) {
+    p += o.old;
+  } else if (f.combine == gate_add) {
+    p = fmaf(o.gate, p, o.old);
+  } else if (f.combine == lerp) {
+    p = fmaf(o.target - o.base, p, o.base);
+  } else if (f.combine == gate) {
+    p *= o.gate;
+  }
+  store1(f.y, 0, column, p);
+}
+
+// A lane writes one of its warp's outputs: those that the warp finishes are kept until there are 32.
+class OutputWriter {
+ public:
+  __device__ OutputWriter(const StepStage& stage, StepShare mine) : stage_(&stage), mine_(mine) { choose(); }
+  __device__ bool has() const { return output_ < mine_.end; }
+  __device__ void before() {  // does not depend on other stages
+    if (has()) operands_ = parameters_of(finish(), column_);
+  }
+  __device__ void after() {
+    if (has()) load_operands(finish(), column_, operands_);
+  }
+  // `sum`: the same in all lanes.
+  __device__ void take(float sum) {
+    if (static_cast<int>(threadIdx.x % 32) == taken_) sum_ = sum;
+    if (++taken_ == 32) {
+      write();
+      choose();
+      before();
+      after();
+    }
+  }
+  __device__ void write() {
+    if (static_cast<int>(threadIdx.x % 32) < taken_ && has())
+      write_output(finish(), operands_, sum_, column_);
+    written_ += taken_;
+    taken_ = 0;
+  }
+
+ private:
+  __device__ const Finish& finish() const { return stage_->at[product_].finish; }
+  __device__ void choose() {
+    const int teams = StepStage::kWarps >> stage_->split, team = threadIdx.x / 32 >> stage_->split;
+    output_ = mine_.first + team + teams * (written_ + static_cast<int>(threadIdx.x % 32));
+    if (!has()) return;
+    while (output_ >= stage_->at[product_].end) ++product_;
+    column_ = output_ - (stage_->at[product_].end - stage_->at[product_].outputs);
+  }
+  const StepStage* stage_;
+  StepShare mine_;
+  int written_ = 0, taken_ = 0, output_ = 0, product_ = 0, column_ = 0;
+  float sum_ = 0;
+  Operands operands_;
+};
+
 // Multiplies from inputs in shared memory (`inputs` + place of the product); `ahead` has fetched `first` and
 // `second`.  `sums`: a float a warp.
 template <typename X>
 __device__ void multiply(const StepStage& stage, StepShare mine, WeightReader ahead,
-                         uint4 (&first)[kStepPieces], uint4 (&second)[kStepPieces], const X* inputs,
-                         float* sums) {
+                         uint4 (&first)[kStepPieces], uint4 (&second)[kStepPieces], OutputWriter writer,
+                         const X* inputs, float* sums) {
   WeightReader now(stage, mine);
-  const int lane = threadIdx.x % 32;
   float sum = 0;
   const auto step = [&](uint4(&raw)[kStepPieces]) {
     if (!now.more()) return;
-    const int product = now.product(), row = now.row();
-    sum += chunk_sum(raw, now, inputs + stage.place[product]);
+    sum += chunk_sum(raw, now, inputs + stage.place[now.product()]);
     ahead.fetch(raw);
     if (ahead.more()) ahead.advance();
-    if (now.advance() && stage.split == 1) {
-      sum = warp_sum(sum);
-      if (lane == 0) write1(stage.at[product].finish, sum, 0, row);
+    if (now.advance() && stage.split == 0) {
+      writer.take(warp_sum(sum));
       sum = 0;
     }
   };
@@ -136,18 +210,17 @@ __device__ void multiply(const StepStage& stage, StepShare mine, WeightReader ah
     step(first);
     step(second);
   }
-  if (stage.split > 1) {  // a team has one output at most
+  if (stage.split > 0) {  // a team has one output at most
+    const int warp = threadIdx.x / 32, parts = 1 << stage.split;
     sum = warp_sum(sum);
-    const int warp = threadIdx.x / 32;
-    if (lane == 0) sums[warp] = sum;
+    if (threadIdx.x % 32 == 0) sums[warp] = sum;
     __syncthreads();
-    const WeightReader it(stage, mine);
-    if (it.more() && warp % stage.split == 0 && lane == 0) {
-      float total = 0;
-      for (int part = 0; part < stage.split; ++part) total += sums[warp + part];
-      write1(it.few().finish, total, 0, it.row());
-    }
+    if ((warp & (parts - 1)) != 0) return;
+    sum = 0;
+    for (int part = 0; part < parts; ++part) sum += sums[warp + part];
+    writer.take(sum);
   }
+  writer.write();
 }
 
 }  // namespace deciban::cuda

@@ -16,19 +16,42 @@ static_assert(sizeof(StepStage) % 16 == 0 && kQuadsOfStage <= kThreads);
 constexpr unsigned kMostAhead = 128 << 10;  // bytes of weights a block has brought to the L2 cache ahead
 
 struct Scratch {
+  float4 parts[kWarps];
   float sums[kWarps];
   float r[64], w[64], k[64], kk[64], kk_a[64], v[64], sa[8][64], y[8][64];
 };
 
-__device__ float block_sum(float x, Scratch& s) {
-  x = warp_sum(x);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) s.sums[threadIdx.x / 32] = x;
-  __syncthreads();
-  float total = 0;
+// Mean and variance of a row whose columns the threads own (`h`, `mine` of them each): the warps' own, joined
+// by Chan's formula, so that the block meets once.
+struct Moments {
+  float mean, variance;
+};
+template <int kCount>
+__device__ Moments moments(const float (&h)[kCount], int mine, int columns, Scratch& s) {
+  float total = 0, squares = 0, count = mine;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) total += s.sums[w];
-  return total;
+  for (int j = 0; j < kCount; ++j) total += h[j];
+  total = warp_sum(total);
+  count = warp_sum(count);
+  const float mean = count > 0 ? total / count : 0.0f;
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    if (j < mine) squares = fmaf(h[j] - mean, h[j] - mean, squares);
+  }
+  squares = warp_sum(squares);
+  __syncthreads();  // the last use of the scratch is over
+  if (threadIdx.x % 32 == 0) s.parts[threadIdx.x / 32] = {total, squares, mean, count};
+  __syncthreads();
+  float sum = 0, around = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += s.parts[w].x;
+  const float all = sum / columns;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) {
+    const float4 p = s.parts[w];
+    around += fmaf(p.w * (p.z - all), p.z - all, p.y);
+  }
+  return {all, around / columns};
 }
 
 __device__ void bring(const void* at, std::size_t bytes) {
@@ -74,25 +97,21 @@ constexpr int kOwned = StepStage::kMostColumns / kThreads;
 template <typename F>
 __device__ void normalise(const StepStage::Mix& m, const float* weight, const float* bias, Scratch& s,
                           const F& give) {
-  float h[kOwned], before[kOwned], total = 0, squares = 0;
+  float h[kOwned], before[kOwned];
+  int mine = 0;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
     const int c = threadIdx.x + j * kThreads;
+    mine += c < m.columns ? 1 : 0;
     h[j] = c < m.columns ? m.x[c] : 0.0f;
     before[j] = c < m.columns && m.shift != nullptr ? m.shift[c] : 0.0f;
   }
-#pragma unroll
-  for (int j = 0; j < kOwned; ++j) total += h[j];
-  const float mean = block_sum(total, s) / m.columns;
-#pragma unroll
-  for (int j = 0; j < kOwned; ++j) {
-    if (static_cast<int>(threadIdx.x) + j * kThreads < m.columns) squares += (h[j] - mean) * (h[j] - mean);
-  }
-  const float inverse = 1.0f / sqrtf(block_sum(squares, s) / m.columns + m.eps);
+  const Moments row = moments(h, mine, m.columns, s);
+  const float inverse = 1.0f / sqrtf(row.variance + m.eps);
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
     const int c = threadIdx.x + j * kThreads;
-    if (c < m.columns) give(c, fmaf((h[j] - mean) * inverse, weight[c], bias[c]), before[j]);
+    if (j < mine) give(c, fmaf((h[j] - row.mean) * inverse, weight[c], bias[c]), before[j]);
   }
 }
 
@@ -153,10 +172,10 @@ __device__ void gather_inputs(const StepStage& stage, StepShare mine, unsigned n
                               const float* parameters, X* inputs, Scratch& s) {
   const StepStage::Mix& m = stage.mix;
   if (m.columns > 0) {
-    asm volatile("cp.async.wait_all;" ::: "memory");  // the first block_sum() tells all threads
+    asm volatile("cp.async.wait_all;" ::: "memory");  // moments() has all threads meet
     normalise(m, parameters, parameters + m.columns, s, [&](int c, float h, float before) {
-      for (int i = 0; i < m.count; ++i) {
-        if ((needed >> i & 1) == 0) continue;
+      for (unsigned left = needed; left != 0; left &= left - 1) {
+        const int i = __ffs(left) - 1;
         const float made = m.by[i] == nullptr ? h : fmaf(before - h, parameters[(2 + i) * m.columns + c], h);
         inputs[i * m.columns + c] = from_float<X>(made);
       }
@@ -192,13 +211,33 @@ __device__ void load_state(const StepStage& stage, int head, float (&x)[kKeys]) 
   for (int j = 0; j < kKeys; ++j) x[j] = state[j * stage.heads.size];
 }
 
+// Of two channels of a lane of the first warp, which prepares and finishes: i and i + 32.
+struct HeadParameters {
+  float k_k[2] = {}, k_a[2] = {}, r_k[2] = {}, weight[2] = {}, bias[2] = {}, decay[2] = {}, bonus[2] = {};
+};
+__device__ void load_parameters(const StepStage& stage, int head, HeadParameters& p) {
+  const HeadsArgs& a = stage.heads;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    const int i = threadIdx.x + 32 * e, c = head * a.size + i;
+    if (threadIdx.x >= 32 || i >= a.size || head >= a.heads) continue;
+    p.weight[e] = a.group_weight[c], p.bias[e] = a.group_bias[c];
+    if (stage.version == 7) {
+      p.k_k[e] = a.k_k[c], p.k_a[e] = a.k_a[c], p.r_k[e] = a.r_k[c];
+    } else {
+      p.bonus[e] = a.bonus[c];
+    }
+    if (a.w == nullptr) p.decay[e] = a.decay[c];
+  }
+}
+
 template <typename T, typename X>
-__device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratch& s) {
+__device__ void head(const StepStage& stage, int head, float (&x)[kKeys], const HeadParameters& parameters,
+                     Scratch& s) {
   const HeadsArgs& a = stage.heads;
   const int n = a.size, value = threadIdx.x % 64, group = threadIdx.x / 64, lane = threadIdx.x % 32;
   const bool first_warp = threadIdx.x < 32, active = has_state(stage, head), seven = stage.version == 7;
-  // The first warp prepares and finishes: lane i has channels i and i + 32.
-  float bonus = 0, g[2] = {1, 1}, weight[2] = {}, bias[2] = {}, v[2] = {};
+  float bonus = 0, g[2] = {1, 1}, v[2] = {};
   __syncthreads();  // the head before is done with the scratch
   if (first_warp) {
     float squares = 0, kk[2] = {}, rate[2] = {};
@@ -210,20 +249,19 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratc
       const float k0 = load(a.k), r = load(a.r);
       v[e] = load(a.v);
       if (a.g != nullptr) g[e] = load(a.g);
-      weight[e] = a.group_weight[c], bias[e] = a.group_bias[c];
       s.r[i] = r;
       s.v[i] = v[e];
-      s.w[i] = a.w != nullptr ? a.w[c] : a.decay[c];
+      s.w[i] = a.w != nullptr ? a.w[c] : parameters.decay[e];
       if (seven) {
         rate[e] = load(a.a);
-        kk[e] = k0 * a.k_k[c];
-        const float key = k0 * fmaf(rate[e] - 1.0f, a.k_a[c], 1.0f);
+        kk[e] = k0 * parameters.k_k[e];
+        const float key = k0 * fmaf(rate[e] - 1.0f, parameters.k_a[e], 1.0f);
         s.k[i] = key;
         squares = fmaf(kk[e], kk[e], squares);
-        bonus = fmaf(r * key, a.r_k[c], bonus);
+        bonus = fmaf(r * key, parameters.r_k[e], bonus);
       } else {
         s.k[i] = k0;
-        bonus = fmaf(r * a.bonus[c], k0, bonus);
+        bonus = fmaf(r * parameters.bonus[e], k0, bonus);
       }
     }
     bonus = warp_sum(bonus);
@@ -293,7 +331,7 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratc
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
     if (lane + 32 * e >= n) continue;
-    float o = fmaf(out[e] * inverse, weight[e], bias[e]);
+    float o = fmaf(out[e] * inverse, parameters.weight[e], parameters.bias[e]);
     if (seven) o = fmaf(bonus, v[e], o);
     static_cast<X*>(a.out)[head * n + lane + 32 * e] = from_float<X>(o * g[e]);
   }
@@ -320,20 +358,14 @@ struct Meeting {
 };
 __device__ void arrive(unsigned* counter) {
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    atomicAdd(counter, 1);
-  }
+  if (threadIdx.x == 0) asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 __device__ void meet(const unsigned* counter, unsigned blocks) {
   if (threadIdx.x == 0) {
     unsigned seen = 0;
     do {
-#if __CUDA_ARCH__ >= 700
       asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
-#endif
     } while (seen < blocks);
-    __threadfence();
   }
   __syncthreads();
 }
@@ -363,12 +395,14 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
   };
   describe(0);
   describe(1);
+  describe(2);
   asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
+  if (count > 1) bring_parameters(described(1));
   for (int i = 0; i < count; ++i) {
-    describe(i + 2);
+    describe(i + 3);
     const StepStage& now = described(i);
-    if (i + 1 < count) bring_parameters(described(i + 1));
+    if (i + 2 < count) bring_parameters(described(i + 2));
     if (now.kind == StepStage::Kind::products) {
       const StepShare mine = share(now);
       const unsigned needed = now.mix.columns > 0 ? needed_mixes(now, mine) : 0;
@@ -380,16 +414,23 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
       ahead.fetch(second);
       if (ahead.more()) ahead.advance();
       if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
+      OutputWriter writer(now, mine);
+      writer.before();
       if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      writer.after();
       move_state(now);
       gather_inputs(now, mine, needed, parameters, inputs, scratch);
-      multiply(now, mine, ahead, first, second, inputs, scratch.sums);
+      multiply(now, mine, ahead, first, second, writer, inputs, scratch.sums);
       asm volatile("cp.async.wait_all;" ::: "memory");
       arrive(&meeting->arrived);
       continue;
     }
     float state[kKeys] = {};
-    if (now.kind == StepStage::Kind::heads) load_state(now, blockIdx.x, state);
+    HeadParameters parameters;
+    if (now.kind == StepStage::Kind::heads) {
+      load_state(now, blockIdx.x, state);
+      load_parameters(now, blockIdx.x, parameters);
+    }
     if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
     move_state(now);
     switch (now.kind) {
@@ -403,8 +444,11 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
         break;
       case StepStage::Kind::heads:
         for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
-          if (h != static_cast<int>(blockIdx.x)) load_state(now, h, state);
-          head<T, X>(now, h, state, scratch);
+          if (h != static_cast<int>(blockIdx.x)) {
+            load_state(now, h, state);
+            load_parameters(now, h, parameters);
+          }
+          head<T, X>(now, h, state, parameters, scratch);
         }
         break;
       case StepStage::Kind::wkv4:

@@ -35,8 +35,9 @@ struct alignas(16) StepStage {
     View normed = {}, before = {};     // mix alone, if wanted
   } mix;
 
-  // products: outputs are numbered through; `split` warps share an output's inputs.
-  int count = 0, outputs = 0, split = 1;
+  // products: outputs are numbered through, `a_block` of them for each block; 2^split warps share an output's
+  // inputs.
+  int count = 0, outputs = 0, a_block = 0, split = 0;
   Few at[kMostProducts] = {};
   int mixed[kMostProducts] = {};  // which mix a product reads; -1: its own x
   // In shared memory: where a product's inputs begin, in elements; the mix's parameters, and the end, in
