@@ -26,33 +26,29 @@ class WeightReader {
   __device__ WeightReader(const StepStage& stage, StepShare mine)
       : stage_(&stage),
         end_output_(mine.end),
-        part_((threadIdx.x / 32) & ((1 << stage.split) - 1)),
-        teams_(StepStage::kWarps >> stage.split),
-        output_(mine.first + (threadIdx.x / 32 >> stage.split)) {
+        output_(mine.first + (threadIdx.x / 32 >> stage.split)),
+        product_(stage.first_product[blockIdx.x]) {
     seek();
   }
   __device__ bool more() const { return output_ < end_output_; }
   __device__ int product() const { return product_; }
-  __device__ const Few& few() const { return stage_->at[product_]; }
-  __device__ int row() const { return output_ - (few().end - few().outputs); }
-  __device__ int at() const { return at_ + static_cast<int>(threadIdx.x % 32) * 16; }  // the lane's bytes
+  __device__ WeightFormat format() const { return format_; }
+  __device__ int at() const { return at_; }  // the lane's bytes of a row
   __device__ int end() const { return end_; }
   // Zeros behind the end.
   __device__ void fetch(uint4 (&raw)[kStepPieces]) const {
     if (!more()) return;
-    const char* from =
-        static_cast<const char*>(few().w) + static_cast<std::size_t>(row()) * row_bytes_ + at();
 #pragma unroll
     for (int i = 0; i < kStepPieces; ++i) {
-      raw[i] =
-          at() + i * 512 < end_ ? __ldcs(reinterpret_cast<const uint4*>(from + i * 512)) : uint4{0, 0, 0, 0};
+      raw[i] = at_ + i * 512 < end_ ? __ldcs(reinterpret_cast<const uint4*>(row_ + at_ + i * 512))
+                                    : uint4{0, 0, 0, 0};
     }
   }
   // Whether an output is complete.
   __device__ bool advance() {
     at_ += kStepChunk;
-    if (at_ < end_) return false;
-    output_ += teams_;
+    if (at_ - static_cast<int>(threadIdx.x % 32) * 16 < end_) return false;
+    output_ += StepStage::kWarps >> stage_->split;
     seek();
     return true;
   }
@@ -60,15 +56,20 @@ class WeightReader {
  private:
   __device__ void seek() {
     if (!more()) return;
-    while (output_ >= few().end) ++product_;
-    row_bytes_ = static_cast<int>(few().w_stride) * bytes_of(few().format);
-    const int width = ((row_bytes_ / 16 + (1 << stage_->split) - 1) >> stage_->split) * 16;
-    at_ = part_ * width;
-    end_ = min(at_ + width, row_bytes_);
+    while (output_ >= stage_->at[product_].end) ++product_;
+    const Few& p = stage_->at[product_];
+    format_ = p.format;
+    const int bytes = static_cast<int>(p.w_stride) * bytes_of(format_), split = stage_->split;
+    row_ = static_cast<const char*>(p.w) + static_cast<std::size_t>(output_ - (p.end - p.outputs)) * bytes;
+    const int width = ((bytes / 16 + (1 << split) - 1) >> split) * 16;
+    const int part = (threadIdx.x / 32) & ((1 << split) - 1);
+    end_ = min((part + 1) * width, bytes);
+    at_ = part * width + static_cast<int>(threadIdx.x % 32) * 16;
   }
   const StepStage* stage_;
-  int end_output_, part_, teams_, output_, product_ = 0;
-  int row_bytes_ = 0, at_ = 0, end_ = 0;
+  const char* row_ = nullptr;
+  int end_output_, output_, product_, at_ = 0, end_ = 0;
+  WeightFormat format_ = WeightFormat::bf16;
 };
 
 // The lane's part of a chunk; x begins at the row's first input.
@@ -93,7 +94,7 @@ __device__ float chunk_sum(const uint4 (&raw)[kStepPieces], const WeightReader& 
 }
 template <typename X>
 __device__ float chunk_sum(const uint4 (&raw)[kStepPieces], const WeightReader& r, const X* x) {
-  switch (r.few().format) {
+  switch (r.format()) {
     case WeightFormat::f32:
       return chunk_sum<float, X>(raw, r, x);
     case WeightFormat::bf16:
@@ -147,7 +148,10 @@ __device__ inline void write_output(const Finish& f, const Operands& o, float p,
 // A lane writes one of its warp's outputs: those that the warp finishes are kept until there are 32.
 class OutputWriter {
  public:
-  __device__ OutputWriter(const StepStage& stage, StepShare mine) : stage_(&stage), mine_(mine) { choose(); }
+  __device__ OutputWriter(const StepStage& stage, StepShare mine)
+      : stage_(&stage), mine_(mine), product_(stage.first_product[blockIdx.x]) {
+    choose();
+  }
   __device__ bool has() const { return output_ < mine_.end; }
   __device__ void before() {  // does not depend on other stages
     if (has()) operands_ = parameters_of(finish(), column_);
@@ -183,7 +187,7 @@ class OutputWriter {
   }
   const StepStage* stage_;
   StepShare mine_;
-  int written_ = 0, taken_ = 0, output_ = 0, product_ = 0, column_ = 0;
+  int written_ = 0, taken_ = 0, output_ = 0, product_, column_ = 0;
   float sum_ = 0;
   Operands operands_;
 };

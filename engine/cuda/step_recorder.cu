@@ -223,6 +223,15 @@ void StepRecorder::products(std::span<const Product> group) {
          least_inputs >= std::size_t{512} << s.split) {
     ++s.split;
   }
+  if (all.multiprocessors > StepStage::kMostBlocks) throw NotRecorded{};
+  for (int block = 0; block < all.multiprocessors; ++block) {
+    const int first = block * s.a_block, end = std::min(first + s.a_block, s.outputs);
+    for (int i = s.count - 1; i >= 0; --i) {
+      if (std::max(first, s.at[i].end - s.at[i].outputs) >= std::min(end, s.at[i].end)) continue;
+      s.first_product[block] = static_cast<unsigned char>(i);
+      if (begins_with_mix) s.needed[block] |= static_cast<unsigned char>(1u << s.mixed[i]);
+    }
+  }
   all.append(s);
   if (s.mix.h != nullptr) {
     all.moved_from = s.mix.h, all.moved_to = s.mix.shift, all.moved = s.mix.columns;
