@@ -253,38 +253,36 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], const 
   float bonus = 0, g[2] = {1, 1}, v[2] = {};
   __syncthreads();  // the head before is done with the scratch
   if (first_warp) {
-    float squares = 0, kk[2] = {}, rate[2] = {};
+    // All loads before the first use, and none behind a decision: a lane without a channel reads the last
+    // one.
+    float k0[2], r[2], w[2], rate[2], kk[2], squares = 0;
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const int i = lane + 32 * e, c = head * n + i;
-      if (i >= n) continue;
-      const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
-      const float k0 = load(a.k), r = load(a.r);
-      v[e] = load(a.v);
-      if (a.g != nullptr) g[e] = load(a.g);
-      s.r[i] = r;
-      s.v[i] = v[e];
-      s.w[i] = a.w != nullptr ? a.w[c] : parameters.decay[e];
-      if (seven) {
-        rate[e] = load(a.a);
-        kk[e] = k0 * parameters.k_k[e];
-        const float key = k0 * fmaf(rate[e] - 1.0f, parameters.k_a[e], 1.0f);
-        s.k[i] = key;
-        squares = fmaf(kk[e], kk[e], squares);
-        bonus = fmaf(r * key, parameters.r_k[e], bonus);
-      } else {
-        s.k[i] = k0;
-        bonus = fmaf(r * parameters.bonus[e], k0, bonus);
-      }
+      const int c = head * n + min(lane + 32 * e, n - 1);
+      const auto load = [&](const void* data) {
+        return to_float(static_cast<const T*>(data != nullptr ? data : a.k)[c]);
+      };
+      k0[e] = load(a.k), r[e] = load(a.r), v[e] = load(a.v), rate[e] = load(a.a), g[e] = load(a.g);
+      w[e] = (a.w != nullptr ? a.w : a.group_weight)[c];
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int i = lane + 32 * e;
+      const bool mine = i < n;
+      if (a.g == nullptr) g[e] = 1;
+      if (a.w == nullptr) w[e] = parameters.decay[e];
+      kk[e] = mine ? k0[e] * parameters.k_k[e] : 0.0f;
+      const float key = seven ? k0[e] * fmaf(rate[e] - 1.0f, parameters.k_a[e], 1.0f) : k0[e];
+      squares = fmaf(kk[e], kk[e], squares);
+      bonus += mine ? r[e] * key * (seven ? parameters.r_k[e] : parameters.bonus[e]) : 0.0f;
+      s.r[i] = r[e], s.v[i] = v[e], s.w[i] = w[e], s.k[i] = key;
     }
     bonus = warp_sum(bonus);
-    if (seven) {
-      const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
+    const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        s.kk[lane + 32 * e] = kk[e] * inverse;
-        s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
-      }
+    for (int e = 0; e < 2; ++e) {
+      s.kk[lane + 32 * e] = kk[e] * inverse;
+      s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
     }
   }
   __syncthreads();
