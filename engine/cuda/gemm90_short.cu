@@ -131,7 +131,7 @@ void gemm90_short(std::span<const NarrowProduct> group, int multiprocessors, cud
       p.tile_columns = (p.columns + kTileColumns - 1) / kTileColumns;
       p.end = all.tiles += (p.rows + kTileRows - 1) / kTileRows * p.tile_columns;
     }
-    if (part[0].type == Tensor::Type::bf16) {
+    if (part[0].type == Operands::bf16) {
       launch<bf16>(all, multiprocessors, stream);
     } else {
       launch<f16>(all, multiprocessors, stream);

@@ -30,8 +30,9 @@ void product_f32(const float* weights, std::size_t outputs, std::size_t inputs, 
                  const float* scales, const Tensor& x, const Tensor& y, const Epilogue& epilogue,
                  cudaStream_t stream);
 
-// A weight's numbers as f32 or (i8) as the bf16 that hold them exactly; [outputs][stride of the weight's own
-// elements, rounded up to 8].  Scales are not applied.
+// A weight's numbers as f32, or (i8) as the bf16 that hold them exactly, or (in groups) rounded to bf16;
+// [outputs][stride of the weight's own elements, rounded up to 8].  Scales of outputs are not applied, those
+// of groups are.
 void widen_f32(const CudaWeight& w, float* out, std::size_t out_stride, cudaStream_t stream);
 void widen_bf16(const CudaWeight& w, void* out, std::size_t out_stride, cudaStream_t stream);
 
@@ -63,7 +64,7 @@ class BlasLt {
  private:
   struct Key {
     std::size_t outputs, inputs, rows;
-    Tensor::Type type;
+    Operands type;
     auto operator<=>(const Key&) const = default;
   };
   cublasLtHandle_t handle_ = nullptr;

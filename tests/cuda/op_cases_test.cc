@@ -7,9 +7,9 @@
 #include <iostream>
 #include <map>
 
+#include "engine/forwarding_ops.h"
 #include "engine/op_case_data.h"
 #include "tests/cuda/card.h"
-#include "engine/forwarding_ops.h"
 
 namespace deciban {
 namespace {
