@@ -50,7 +50,7 @@ class CudaCoding : public ProgramTest {
 TEST_F(CudaCoding, TextsComeBackAndTakeWhatTheyClaim) {
   DECIBAN_NEEDS_CARD();
   const std::string text = texts(70'000);
-  for (const std::string& mode : card_modes({"auto", "f32", "bf16a", "int4", "fp8"})) {
+  for (const std::string& mode : card_modes({"f32", "bf16a", "int4", "fp8"})) {
     for (const char* streams : {"1", "7"}) {
       const auto row = round_trip(text, {"--streams", streams, "--mode", mode});
       const double claimed = row.at("claimed"), coded = row.at("compressed"), header = row.at("header_bytes");
