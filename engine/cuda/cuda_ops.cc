@@ -291,14 +291,15 @@ void CudaOps::products(std::span<const Product> group) {
   for (const Product& p : group) {
     const CudaWeight& w = parameters(*p.w);
     const bool in_groups = group_of(w.format()) != 0;
-    if (few_packed && (w.format() == WeightFormat::f8 || (in_groups && p.x.type == Tensor::Type::bf16))) {
+    const bool bf16_groups = in_groups && p.x.type == Tensor::Type::bf16;
+    if (few_packed && (w.format() == WeightFormat::f8 || (bf16_groups && p.x.rows > kFewestPackedRows))) {
       FewPacked& one = packed.emplace_back(&w, p.x, nullptr, p.y, p.epilogue);
       if (const E4m3Rows* x = rounded_of(rounded, p.x)) {
         one.x.data = x->out;
         one.x.stride = x->stride;
         one.x_scales = x->scales;
       }
-    } else if (few && !in_groups && w.format() != WeightFormat::f8) {
+    } else if (few && (!in_groups || bf16_groups) && w.format() != WeightFormat::f8) {
       few_products.push_back({&w, p.x, p.y, p.epilogue});
     } else if (narrow(p.x.type)) {
       narrow_group.push_back(p);

@@ -29,70 +29,6 @@ struct PackedArgs {
   Packed at[kMostProducts];
 };
 
-template <typename Format>
-constexpr bool kBytes = std::is_same_v<Format, E4m3>;
-
-template <typename Format>
-__device__ __forceinline__ void multiply(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3,
-                                         unsigned b0, unsigned b1) {
-  if constexpr (kBytes<Format>) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-  } else {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-  }
-}
-
-// One row's inputs of piece i as pairs; zeros for what is not there.
-template <typename Format>
-__device__ __forceinline__ void load_x(const Packed& p, int row, int rows, int i, int pieces,
-                                       unsigned (&out)[Format::kInputs / 2]) {
-  constexpr int kPairs = Format::kInputs / 2;
-#pragma unroll
-  for (int q = 0; q < kPairs; ++q) out[q] = 0;
-  if (row >= rows || i >= pieces) return;
-  const std::byte* at = p.x + row * p.x_stride;
-  if constexpr (kBytes<Format>) {
-    Format::unpack(*reinterpret_cast<const uint4*>(at + i * 16), 0, out);  // zero behind the last input
-  } else {
-    const auto* pairs = reinterpret_cast<const uint4*>(at + i * Format::kInputs * 2);
-#pragma unroll
-    for (int q = 0; q < kPairs; q += 4) {
-      const uint4 four = pairs[q / 4];
-      out[q] = four.x, out[q + 1] = four.y, out[q + 2] = four.z, out[q + 3] = four.w;
-    }
-    const int inside = p.inputs - i * Format::kInputs;
-    if (inside >= Format::kInputs) return;
-#pragma unroll
-    for (int q = 0; q < kPairs; ++q) {
-      if (2 * q >= inside) {
-        out[q] = 0;
-      } else if (2 * q + 1 >= inside) {
-        out[q] &= 0xffffu;
-      }
-    }
-  }
-}
-
-// The scale (and minimum) of a row's piece i.
-template <typename Format>
-__device__ __forceinline__ unsigned load_head(const Packed& p, int output, int i) {
-  if constexpr (kBytes<Format>) return 0;
-  const std::size_t row = output * p.groups;
-  if constexpr (std::is_same_v<Format, EightBits>) {
-    return __ldg(reinterpret_cast<const std::uint16_t*>(p.heads) + row + i / 2);
-  }
-  const int group = p.format == WeightFormat::i4g64 ? i / 2 : i;
-  return __ldg(reinterpret_cast<const unsigned*>(p.heads) + row + group);
-}
-
 // The warp's part of the sums of outputs [first, first + 8 kTiles).
 template <typename Format, int kTiles, bool kHigh>
 __device__ __forceinline__ void part_of_sums(const Packed& p, int first, int rows, float (&d)[kTiles][4]) {
@@ -112,7 +48,7 @@ __device__ __forceinline__ void part_of_sums(const Packed& p, int first, int row
         head[a][t] = 0;
         if (i >= pieces || output >= p.outputs) continue;
         raw[a][t] = __ldcs(reinterpret_cast<const uint4*>(p.w + output * p.row_bytes) + i);
-        head[a][t] = load_head<Format>(p, output, i);
+        head[a][t] = group_head<Format>(p.heads, p.format, output * p.groups, i);
       }
     }
   };
@@ -122,17 +58,23 @@ __device__ __forceinline__ void part_of_sums(const Packed& p, int first, int row
   for (; step < steps; step += kAhead * kWarps) {
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
+      if (step + a * kWarps >= steps) break;
       const int i = (step + a * kWarps) * 4 + quad;
       unsigned low[kPairs], high[kPairs] = {};
-      load_x<Format>(p, column, rows, i, pieces, low);
-      if constexpr (kHigh) load_x<Format>(p, column + 8, rows, i, pieces, high);
+      load_pairs<Format>(p.x, p.x_stride, column, rows, p.inputs, i, low);
+      if constexpr (kHigh) load_pairs<Format>(p.x, p.x_stride, column + 8, rows, p.inputs, i, high);
 #pragma unroll
       for (int t = 0; t < kTiles; ++t) {
         unsigned w[kPairs];
         Format::unpack(raw[a][t], head[a][t], w);
 #pragma unroll
-        for (int q = 0; q < kPairs; q += 2)
-          multiply<Format>(d[t], low[q], high[q], low[q + 1], high[q + 1], w[q], w[q + 1]);
+        for (int q = 0; q < kPairs; q += 2) {
+          if constexpr (std::is_same_v<Format, E4m3>) {
+            multiply_f16(d[t], low[q], high[q], low[q + 1], high[q + 1], w[q], w[q + 1]);
+          } else {
+            multiply_bf16(d[t], low[q], high[q], low[q + 1], high[q + 1], w[q], w[q + 1]);
+          }
+        }
       }
     }
     fetch(step + kAhead * kWarps);

@@ -4,6 +4,7 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/few_dot.cuh"
 #include "engine/cuda/launch_after.cuh"
+#include "engine/cuda/packed.h"
 #include "engine/cuda/products.h"
 
 namespace deciban::cuda {
@@ -60,8 +61,10 @@ void products_few(std::span<const FewProduct> group, cudaStream_t stream) {
     for (std::size_t i = 0; i < part.size(); ++i) {
       const FewProduct& p = part[i];
       a.outputs += static_cast<int>(p.w->rows());
+      const bool groups = group_of(p.w->format()) != 0;
+      const PackedRows packed = groups ? p.w->packed() : PackedRows{};
       a.at[i] = {p.w->data(),
-                 p.w->stride(),
+                 groups ? packed.row_bytes : p.w->stride(),
                  p.x.data,
                  p.x.stride,
                  static_cast<int>(p.w->columns()),
@@ -69,7 +72,9 @@ void products_few(std::span<const FewProduct> group, cudaStream_t stream) {
                  a.outputs,
                  p.w->format(),
                  p.x.type,
-                 finish(p.epilogue, p.y, p.w->scales())};
+                 finish(p.epilogue, p.y, p.w->scales()),
+                 packed.heads,
+                 packed.groups};
     }
     with_type(part[0].x.type, [&]<typename X>() { launch<X>(a, part[0].x.rows, stream); });
   }

@@ -87,4 +87,64 @@ struct E4m3 {
   }
 };
 
+// The scale (and minimum) of piece i of a row whose groups begin at `row`.
+template <typename Format>
+__device__ __forceinline__ unsigned group_head(const std::byte* heads, WeightFormat format, std::size_t row,
+                                               int i) {
+  if constexpr (std::is_same_v<Format, E4m3>) return 0;
+  if constexpr (std::is_same_v<Format, EightBits>)
+    return __ldg(reinterpret_cast<const std::uint16_t*>(heads) + row + i / 2);
+  return __ldg(reinterpret_cast<const unsigned*>(heads) + row + (format == WeightFormat::i4g64 ? i / 2 : i));
+}
+
+// Inputs of piece i of a row of x (bf16, or e4m3 with e4m3 weights), `stride` bytes apart, as pairs; zeros
+// for what is not there.
+template <typename Format>
+__device__ __forceinline__ void load_pairs(const void* x, std::size_t stride, int row, int rows, int inputs,
+                                           int i, unsigned (&out)[Format::kInputs / 2]) {
+  constexpr int kPairs = Format::kInputs / 2;
+  const int inside = inputs - i * Format::kInputs;
+#pragma unroll
+  for (int q = 0; q < kPairs; ++q) out[q] = 0;
+  if (row >= rows || inside <= 0) return;
+  const std::byte* at = static_cast<const std::byte*>(x) + row * stride;
+  if constexpr (std::is_same_v<Format, E4m3>) {
+    Format::unpack(*reinterpret_cast<const uint4*>(at + i * 16), 0, out);  // zero behind the last input
+  } else {
+    const auto* pairs = reinterpret_cast<const uint4*>(at + i * Format::kInputs * 2);
+#pragma unroll
+    for (int q = 0; q < kPairs; q += 4) {
+      const uint4 four = pairs[q / 4];
+      out[q] = four.x, out[q + 1] = four.y, out[q + 2] = four.z, out[q + 3] = four.w;
+    }
+    if (inside >= Format::kInputs) return;
+#pragma unroll
+    for (int q = 0; q < kPairs; ++q) {
+      if (2 * q >= inside) {
+        out[q] = 0;
+      } else if (2 * q + 1 >= inside) {
+        out[q] &= 0xffffu;
+      }
+    }
+  }
+}
+
+// d[16 rows][8 columns] += a[16][16] b[8][16]^T, as mma.m16n8k16 spreads them over a warp.
+__device__ __forceinline__ void multiply_bf16(float (&d)[4], unsigned a0, unsigned a1, unsigned a2,
+                                              unsigned a3, unsigned b0, unsigned b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ void multiply_f16(float (&d)[4], unsigned a0, unsigned a1, unsigned a2,
+                                             unsigned a3, unsigned b0, unsigned b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
 }  // namespace deciban::cuda

@@ -49,7 +49,8 @@ struct E4m3Rows {
 void round_to_e4m3(std::span<const E4m3Rows> all, cudaStream_t stream);
 
 // One product of a group of few rows: weights in groups and x of bf16, or both of e4m3.
-constexpr std::size_t kFewPackedRows = 16;
+// Of kFewestPackedRows or less weights in groups are products_few()'s.
+constexpr std::size_t kFewPackedRows = 16, kFewestPackedRows = 2;
 struct FewPacked {
   const CudaWeight* w = nullptr;
   Tensor x;                         // e4m3: as in NarrowProduct
