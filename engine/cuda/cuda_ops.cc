@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/cuda/check.h"
 #include "engine/cuda/launch.h"
@@ -292,7 +293,7 @@ void CudaOps::products(std::span<const Product> group) {
     const CudaWeight& w = parameters(*p.w);
     const bool in_groups = group_of(w.format()) != 0;
     const bool bf16_groups = in_groups && p.x.type == Tensor::Type::bf16;
-    if (few_packed && (w.format() == WeightFormat::f8 || (bf16_groups && p.x.rows > kFewestPackedRows))) {
+    if (few_packed && (w.format() == WeightFormat::f8 || (bf16_groups && p.x.rows > 1))) {
       FewPacked& one = packed.emplace_back(&w, p.x, nullptr, p.y, p.epilogue);
       if (const E4m3Rows* x = rounded_of(rounded, p.x)) {
         one.x.data = x->out;
@@ -309,12 +310,13 @@ void CudaOps::products(std::span<const Product> group) {
       product_f32(weights, w.rows(), w.columns(), stride, w.scales(), p.x, p.y, p.epilogue, stream_);
     }
   }
-  // One launch reads one type of x.
+  // One launch reads one type of x, and weights all of which are in groups or none.
+  const auto kind = [](const FewProduct& p) { return std::pair(p.x.type, group_of(p.w->format()) != 0); };
   std::stable_sort(few_products.begin(), few_products.end(),
-                   [](const FewProduct& a, const FewProduct& b) { return a.x.type < b.x.type; });
+                   [&](const FewProduct& a, const FewProduct& b) { return kind(a) < kind(b); });
   for (std::size_t first = 0; first < few_products.size();) {
     std::size_t end = first + 1;
-    while (end < few_products.size() && few_products[end].x.type == few_products[first].x.type) ++end;
+    while (end < few_products.size() && kind(few_products[end]) == kind(few_products[first])) ++end;
     products_few(std::span(few_products).subspan(first, end - first), stream_);
     first = end;
   }

@@ -122,17 +122,17 @@ __device__ inline void dot(const W* w, const X* x, std::size_t x_stride, int row
 template <int kRows, typename Format>
 __device__ inline void dot_packed(const Few& p, int output, int rows, float (&sum)[kRows]) {
   constexpr int kPairs = Format::kInputs / 2, kTogether = 64 / Format::kInputs, kDeep = (kRows + 1) / 2;
-  const int lane = threadIdx.x % 32, pieces = (p.inputs + Format::kInputs - 1) / Format::kInputs;
+  const int lane = threadIdx.x % 32, pieces = static_cast<int>(p.w_stride / 16);
   const auto* w = reinterpret_cast<const uint4*>(static_cast<const std::byte*>(p.w) + output * p.w_stride);
   float d[kDeep][4] = {};
   uint4 raw[kTogether];
-  unsigned head[kTogether];
+  unsigned head[kTogether][Format::kChunks];
   const auto fetch = [&](int first) {
 #pragma unroll
     for (int a = 0; a < kTogether; ++a) {
       const int i = first + 32 * a + lane;
       raw[a] = i < pieces ? __ldcs(w + i) : uint4{0, 0, 0, 0};
-      head[a] = i < pieces ? group_head<Format>(p.heads, p.format, output * p.groups, i) : 0;
+      load_heads<Format>(p.heads, p.format, output * p.groups, p.inputs, i, head[a]);
     }
   };
   fetch(0);
@@ -164,15 +164,17 @@ __device__ inline void dot_packed(const Few& p, int output, int rows, float (&su
   }
 }
 
+// Of formats with groups alone: apart from the others, which need fewer registers.
+template <int kRows>
+__device__ inline void dot_groups(const Few& p, int output, int rows, float (&sum)[kRows]) {
+  if (p.format == WeightFormat::i8g32) return dot_packed<kRows, EightBits>(p, output, rows, sum);
+  dot_packed<kRows, FourBits>(p, output, rows, sum);
+}
+
 template <int kRows, typename X>
 __device__ inline void dot_any(const Few& p, int output, int rows, float (&sum)[kRows]) {
   const X* x = static_cast<const X*>(p.x);
   const std::size_t at = static_cast<std::size_t>(output) * p.w_stride;
-  if constexpr (std::is_same_v<X, bf16>) {
-    if (p.format == WeightFormat::i8g32) return dot_packed<kRows, EightBits>(p, output, rows, sum);
-    if (p.format == WeightFormat::i4 || p.format == WeightFormat::i4g64)
-      return dot_packed<kRows, FourBits>(p, output, rows, sum);
-  }
   switch (p.format) {
     case WeightFormat::f32:
       return dot<kRows>(static_cast<const float*>(p.w) + at, x, p.x_stride, rows, p.inputs, sum);

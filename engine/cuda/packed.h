@@ -21,9 +21,10 @@ struct PackedRows {
   std::size_t groups = 0;      // of a row
 };
 constexpr std::size_t head_bytes(WeightFormat format) { return format == WeightFormat::i8g32 ? 2 : 4; }
-// Bytes of a row of so many inputs in a format with groups.
+// Bytes of a row of so many inputs in a format with groups: whole blocks.
 constexpr std::size_t packed_row_bytes(WeightFormat format, std::size_t inputs) {
-  return (inputs + 31) / 32 * (format == WeightFormat::i8g32 ? 32 : 16);
+  const std::size_t block = format == WeightFormat::i8g32 ? 128 : 256;
+  return (inputs + block - 1) / block * 128;
 }
 
 // [rows][columns] f32 to groups, the same numbers as the CPU's packing chooses, to the bit.  Adds to
@@ -49,8 +50,8 @@ struct E4m3Rows {
 void round_to_e4m3(std::span<const E4m3Rows> all, cudaStream_t stream);
 
 // One product of a group of few rows: weights in groups and x of bf16, or both of e4m3.
-// Of kFewestPackedRows or less weights in groups are products_few()'s.
-constexpr std::size_t kFewPackedRows = 16, kFewestPackedRows = 2;
+// One row by weights in groups is products_few()'s.
+constexpr std::size_t kFewPackedRows = 16;
 struct FewPacked {
   const CudaWeight* w = nullptr;
   Tensor x;                         // e4m3: as in NarrowProduct

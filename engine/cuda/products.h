@@ -16,13 +16,15 @@ namespace deciban::cuda {
 
 constexpr std::size_t kFewRows = 8;
 
-// One product of a group of few rows: weights in any format, x in any type.
+// One product of a group of few rows: weights in any format but e4m3, x in any type; weights in groups by one
+// row of bf16.
 struct FewProduct {
   const CudaWeight* w = nullptr;
   Tensor x, y;
   Epilogue epilogue;
 };
-// At most kFewRows rows each, all groups' products with as many rows.  Weights are read once.
+// At most kFewRows rows each, all products with as many; either all or none have weights in groups.  Weights
+// are read once.
 void products_few(std::span<const FewProduct> group, cudaStream_t stream);
 
 // y = epilogue(W x) in f32 with true f32 multiply-adds, inputs summed in ascending order.

