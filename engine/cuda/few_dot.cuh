@@ -122,17 +122,17 @@ __device__ inline void dot(const W* w, const X* x, std::size_t x_stride, int row
 template <int kRows, typename Format>
 __device__ inline void dot_packed(const Few& p, int output, int rows, float (&sum)[kRows]) {
   constexpr int kPairs = Format::kInputs / 2, kTogether = 64 / Format::kInputs, kDeep = (kRows + 1) / 2;
-  const int lane = threadIdx.x % 32, pieces = static_cast<int>(p.w_stride / 16);
+  const int lane = threadIdx.x % 32, pieces = (p.inputs + Format::kInputs - 1) / Format::kInputs;
   const auto* w = reinterpret_cast<const uint4*>(static_cast<const std::byte*>(p.w) + output * p.w_stride);
   float d[kDeep][4] = {};
   uint4 raw[kTogether];
-  unsigned head[kTogether][Format::kChunks];
+  unsigned head[kTogether];
   const auto fetch = [&](int first) {
 #pragma unroll
     for (int a = 0; a < kTogether; ++a) {
       const int i = first + 32 * a + lane;
       raw[a] = i < pieces ? __ldcs(w + i) : uint4{0, 0, 0, 0};
-      load_heads<Format>(p.heads, p.format, output * p.groups, p.inputs, i, head[a]);
+      head[a] = i < pieces ? group_head<Format>(p.heads, p.format, output * p.groups, i) : 0;
     }
   };
   fetch(0);

@@ -34,9 +34,9 @@ template <typename Format, int kTiles, bool kHigh>
 __device__ __forceinline__ void part_of_sums(const Packed& p, int first, int rows, float (&d)[kTiles][4]) {
   constexpr int kPairs = Format::kInputs / 2, kAhead = kTiles == 1 ? 4 : 2;
   const int lane = threadIdx.x % 32, column = lane / 4, quad = lane % 4, warp = threadIdx.x / 32;
-  const int pieces = static_cast<int>(p.row_bytes / 16), steps = (pieces + 3) / 4;
+  const int pieces = (p.inputs + Format::kInputs - 1) / Format::kInputs, steps = (pieces + 3) / 4;
   uint4 raw[kAhead][kTiles];
-  unsigned head[kAhead][kTiles][Format::kChunks];
+  unsigned head[kAhead][kTiles];
   const auto fetch = [&](int step) {
 #pragma unroll
     for (int a = 0; a < kAhead; ++a) {
@@ -45,11 +45,10 @@ __device__ __forceinline__ void part_of_sums(const Packed& p, int first, int row
       for (int t = 0; t < kTiles; ++t) {
         const int output = first + 8 * t + column;
         raw[a][t] = {0, 0, 0, 0};
-#pragma unroll
-        for (unsigned& chunk : head[a][t]) chunk = 0;
+        head[a][t] = 0;
         if (i >= pieces || output >= p.outputs) continue;
         raw[a][t] = __ldcs(reinterpret_cast<const uint4*>(p.w + output * p.row_bytes) + i);
-        load_heads<Format>(p.heads, p.format, output * p.groups, p.inputs, i, head[a][t]);
+        head[a][t] = group_head<Format>(p.heads, p.format, output * p.groups, i);
       }
     }
   };

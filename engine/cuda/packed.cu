@@ -15,14 +15,6 @@ constexpr std::size_t kMostRounded = 8;
 
 unsigned blocks_for(std::size_t items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }
 
-// Where in a row the word lies that begins with an input (packed.cuh).
-__device__ inline std::size_t word_of_four(std::size_t input) {
-  return input / 256 * 32 + input % 64 / 8 * 4 + input % 256 / 64;
-}
-__device__ inline std::size_t word_of_eight(std::size_t input) {
-  return input / 128 * 32 + input % 64 / 8 * 4 + input % 128 / 64 * 2 + input % 8 / 4;
-}
-
 __device__ inline float to_bf16(float x) {
   const unsigned bits = __float_as_uint(x);
   return __uint_as_float((bits + (bits >> 16 & 1) + 0x7fff) & 0xffff0000u);
@@ -116,9 +108,10 @@ __global__ void quantise_i4(const float* in, std::size_t rows, std::size_t colum
   if (!(damage == 0)) atomicAdd(damaged, 1);
   reinterpret_cast<unsigned*>(out.heads)[at] = __float_as_uint(fit.scale) >> 16 | __float_as_uint(fit.least);
   const float inverse = inverse_of(fit.scale);
-  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes);
+  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes + first / 2);
 #pragma unroll
   for (int k = 0; k < kGroup; k += 8) {
+    if (first + k >= out.row_bytes * 2) break;  // half of the last group of 64 may lie outside
     unsigned word = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -126,7 +119,7 @@ __global__ void quantise_i4(const float* in, std::size_t rows, std::size_t colum
       const auto q = static_cast<unsigned>(step_of(fit.x[k + i], fit.least, inverse));
       word |= q << (4 * (i % 2 * 4 + i / 2));
     }
-    words[word_of_four(first + k)] = word;
+    words[k / 8] = word;
   }
 }
 
@@ -146,7 +139,7 @@ __global__ void quantise_i8(const float* in, std::size_t rows, std::size_t colum
   damage += scale - scale;
   if (!(damage == 0)) atomicAdd(damaged, 1);
   reinterpret_cast<std::uint16_t*>(out.heads)[at] = static_cast<std::uint16_t>(__float_as_uint(scale) >> 16);
-  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes);
+  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes + first);
 #pragma unroll
   for (int k = 0; k < 32; k += 4) {
     unsigned word = 0;
@@ -155,7 +148,7 @@ __global__ void quantise_i8(const float* in, std::size_t rows, std::size_t colum
       const float q = fminf(127, fmaxf(-127, rintf(__fmul_rn(x[k + i], inverse))));
       word |= (static_cast<unsigned>(static_cast<int>(q)) & 0xff) << (8 * (i % 2 * 2 + i / 2));
     }
-    words[word_of_eight(first + k)] = word;
+    words[k / 4] = word;
   }
 }
 
@@ -178,8 +171,10 @@ __global__ void adopt(const std::byte* blocks, std::size_t rows, PackedRows out,
     reinterpret_cast<unsigned*>(out.heads)[at] = halves[0] | static_cast<unsigned>(halves[1]) << 16;
   }
   if (!finite) atomicAdd(damaged, 1);
-  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes);
+  const std::size_t begin = group * kWords * 4;
+  auto* words = reinterpret_cast<unsigned*>(out.values + row * out.row_bytes + begin);
   for (int w = 0; w < kWords; ++w) {
+    if (begin + 4 * w >= out.row_bytes) break;
     const unsigned in = halves[kHead / 2 + 2 * w] | static_cast<unsigned>(halves[kHead / 2 + 2 * w + 1])
                                                         << 16;
     unsigned word = 0;
@@ -189,59 +184,53 @@ __global__ void adopt(const std::byte* blocks, std::size_t rows, PackedRows out,
 #pragma unroll
       for (int i = 0; i < 8; ++i) word |= (in >> (4 * i) & 15) << (4 * (i % 2 * 4 + i / 2));
     }
-    const std::size_t input = group * kGroup + w * (kGroup / kWords);
-    words[kEight ? word_of_eight(input) : word_of_four(input)] = word;
+    words[w] = word;
   }
 }
 
-// A thread a piece.
-template <typename Format, typename Value, int kCount, typename Store>
-__device__ inline void widen_piece(const PackedRows& in, WeightFormat format, std::size_t rows,
-                                   std::size_t columns, const Store& store) {
-  const std::size_t pieces = in.row_bytes / 16, at = blockIdx.x * std::size_t{kThreads} + threadIdx.x;
-  if (at >= rows * pieces) return;
-  const std::size_t row = at / pieces;
-  const int piece = static_cast<int>(at % pieces);
-  unsigned heads[Format::kChunks];
-  load_heads<Format>(in.heads, format, row * in.groups, static_cast<int>(columns), piece, heads);
-  Value values[kCount];
-  Format::unpack(*reinterpret_cast<const uint4*>(in.values + row * in.row_bytes + piece * 16), heads, values);
-#pragma unroll
-  for (int c = 0; c < Format::kChunks; ++c)
-    store(row, static_cast<std::size_t>(Format::input(piece, c)), values + c * (kCount / Format::kChunks));
-}
-
+// A thread a piece; inputs behind the last become zero.
 template <typename Format>
 __global__ void widen_f32_kernel(PackedRows in, WeightFormat format, std::size_t rows, std::size_t columns,
                                  float* out, std::size_t out_stride) {
-  widen_piece<Format, float, Format::kInputs>(in, format, rows, columns,
-                                              [&](std::size_t row, std::size_t first, const float* eight) {
-#pragma unroll
-                                                for (int i = 0; i < 8; ++i) {
-                                                  if (first + i < columns)
-                                                    out[row * out_stride + first + i] = eight[i];
-                                                }
-                                              });
+  const std::size_t pieces = in.row_bytes / 16, at = blockIdx.x * std::size_t{kThreads} + threadIdx.x;
+  if (at >= rows * pieces) return;
+  const std::size_t row = at / pieces, piece = at % pieces, first = piece * Format::kInputs;
+  const std::size_t head = row * in.groups + first / group_of(format);
+  float values[Format::kInputs];
+  Format::unpack(*reinterpret_cast<const uint4*>(in.values + row * in.row_bytes + piece * 16),
+                 format == WeightFormat::i8g32 ? reinterpret_cast<const std::uint16_t*>(in.heads)[head]
+                                               : reinterpret_cast<const unsigned*>(in.heads)[head],
+                 values);
+  for (int i = 0; i < Format::kInputs; ++i) {
+    if (first + i < columns) out[row * out_stride + first + i] = values[i];
+  }
 }
-// What lies between the last column and the stride, a multiple of 8, becomes zero.
 template <typename Format>
 __global__ void widen_bf16_kernel(PackedRows in, WeightFormat format, std::size_t rows, std::size_t columns,
                                   std::uint16_t* out, std::size_t out_stride) {
-  widen_piece<Format, unsigned, Format::kInputs / 2>(
-      in, format, rows, columns, [&](std::size_t row, std::size_t first, const unsigned* pairs) {
-        if (first >= columns) return;
-        uint4 four = {pairs[0], pairs[1], pairs[2], pairs[3]};
-        if (first + 8 > columns) {
-          unsigned kept[4];
+  const std::size_t pieces = in.row_bytes / 16, at = blockIdx.x * std::size_t{kThreads} + threadIdx.x;
+  if (at >= rows * pieces) return;
+  const std::size_t row = at / pieces, piece = at % pieces, first = piece * Format::kInputs;
+  const std::size_t head = row * in.groups + first / group_of(format);
+  unsigned pairs[Format::kInputs / 2];
+  Format::unpack(*reinterpret_cast<const uint4*>(in.values + row * in.row_bytes + piece * 16),
+                 format == WeightFormat::i8g32 ? reinterpret_cast<const std::uint16_t*>(in.heads)[head]
+                                               : reinterpret_cast<const unsigned*>(in.heads)[head],
+                 pairs);
+  std::uint16_t* to = out + row * out_stride + first;
 #pragma unroll
-          for (int q = 0; q < 4; ++q)
-            kept[q] = first + 2 * q >= columns       ? 0
-                      : first + 2 * q + 1 >= columns ? pairs[q] & 0xffffu
-                                                     : pairs[q];
-          four = {kept[0], kept[1], kept[2], kept[3]};
-        }
-        *reinterpret_cast<uint4*>(out + row * out_stride + first) = four;
-      });
+  for (int i = 0; i < Format::kInputs; i += 8) {
+    if (first + i + 8 <= columns) {
+      *reinterpret_cast<uint4*>(to + i) = {pairs[i / 2], pairs[i / 2 + 1], pairs[i / 2 + 2],
+                                           pairs[i / 2 + 3]};
+    } else if (first + i < out_stride) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        to[i + e] =
+            first + i + e < columns ? static_cast<std::uint16_t>(pairs[(i + e) / 2] >> (16 * (e % 2))) : 0;
+      }
+    }
+  }
 }
 
 struct E4m3Args {

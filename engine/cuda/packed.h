@@ -21,10 +21,9 @@ struct PackedRows {
   std::size_t groups = 0;      // of a row
 };
 constexpr std::size_t head_bytes(WeightFormat format) { return format == WeightFormat::i8g32 ? 2 : 4; }
-// Bytes of a row of so many inputs in a format with groups: whole blocks.
+// Bytes of a row of so many inputs in a format with groups.
 constexpr std::size_t packed_row_bytes(WeightFormat format, std::size_t inputs) {
-  const std::size_t block = format == WeightFormat::i8g32 ? 128 : 256;
-  return (inputs + block - 1) / block * 128;
+  return (inputs + 31) / 32 * (format == WeightFormat::i8g32 ? 32 : 16);
 }
 
 // [rows][columns] f32 to groups, the same numbers as the CPU's packing chooses, to the bit.  Adds to

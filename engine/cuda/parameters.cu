@@ -179,7 +179,6 @@ void CudaWeight::make_groups(const StoredTensor& tensor) {
   const std::size_t row_bytes = packed_row_bytes(format, inputs_), group = group_of(format),
                     groups = (inputs_ + group - 1) / group;
   values_ = DeviceBuffer(outputs_ * row_bytes, "weights");
-  DECIBAN_CUDA(cudaMemset(values_.data(), 0, values_.bytes()));  // what fills a row's last block
   heads_ = DeviceBuffer(outputs_ * groups * head_bytes(format), "scales");
   const std::byte* blocks = stored_blocks(tensor, format);
   const std::size_t stored = blocks == nullptr ? 0 : deciban::row_bytes(tensor.encoding, inputs_);
