@@ -259,6 +259,41 @@ std::vector<Grid> transformer_grids() {
   return all;
 }
 
+// Weights in groups on accelerators: by f32 as on the CPU, and by bf16 as models are computed there.
+std::vector<Grid> group_grids() {
+  std::vector<NumericMode> modes = modes_of({"int4", "int4g64"}), narrow;
+  for (const WeightFormat format : {WeightFormat::i4, WeightFormat::i4g64, WeightFormat::i8g32})
+    narrow.push_back({format, ActivationFormat::bf16});
+  modes.insert(modes.end(), narrow.begin(), narrow.end());
+  return {
+      {.op = OpKind::linear,
+       .rows = {1, 3, 8, 16, 17, 130},
+       .outputs = {1, 65, 257},
+       .inputs = {1, 31, 64, 100, 1025, 3000},
+       .modes = modes},
+      {.op = OpKind::linear,
+       .rows = {7},
+       .outputs = {67},
+       .inputs = {48, 1025},
+       .modes = narrow,
+       .acts = {Act::none, Act::relu2, Act::decay7},
+       .combines = {Combine::store, Combine::add, Combine::gate_add, Combine::lerp},
+       .traits = {kPlain, kBias}},
+      {.op = OpKind::linear,
+       .rows = {13, 25},
+       .outputs = {65, 257},
+       .inputs = {31, 64},
+       .modes = narrow,
+       .traits = {kTransposed, kNarrow}},
+      {.op = OpKind::score_head,
+       .rows = {1, 130},
+       .outputs = {257, 4097},
+       .inputs = {64},
+       .modes = narrow,
+       .traits = {kPlain, kTies}},
+  };
+}
+
 // What accelerators keep narrow between products and recurrences.
 std::vector<Grid> inner_grids() {
   static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
@@ -487,6 +522,7 @@ const std::vector<OpCase>& accelerator_op_cases() {
     std::vector<OpCase> cases;
     for (const Grid& grid : grids(Kind::accelerator)) expand(grid, cases);
     for (const Grid& grid : inner_grids()) expand(grid, cases);
+    for (const Grid& grid : group_grids()) expand(grid, cases);
     // Models ask for narrow results where products read narrow inputs.
     std::erase_if(cases, [](const OpCase& c) {
       return c.has(kNarrow) && Ops::product_type(c.mode.activations) == Tensor::Type::f32;

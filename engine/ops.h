@@ -26,7 +26,7 @@ namespace deciban {
 // input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.  f8 is e4m3,
 // with scales like those of i8.  i4 weights are q s + m, q from 0 to 15, with a scale s and a minimum m, both
 // bf16, for each group of an output's inputs: 32 of them, or 64 for i4g64.  i8g32 are q s with a bf16 scale
-// for each 32 inputs: what the CPU makes of i8 weights by f32 activations.
+// for each 32 inputs: what backends make of i8 weights by f32 activations.
 enum class WeightFormat { f32, bf16, f16, i8, f8, i4, i4g64, i8g32 };
 enum class ActivationFormat { f32, bf16, f16, i8, f8 };
 
@@ -341,6 +341,9 @@ class DECIBAN_API Backend {
   virtual bool computes_attention() const { return false; }
   // Why this device does not compute in `mode`, in words; empty if it does.
   virtual std::string refusal(NumericMode mode) const = 0;
+  // What this device computes where `asked` was asked for by its word: accelerators read bf16 activations in
+  // the modes of quantised weights.
+  virtual NumericMode computed(NumericMode asked) const { return asked; }
   // The mode in which this device usually computes weights stored as f32, bf16 or f16 (the word): what "auto"
   // means.
   virtual std::string usual_mode(const std::string& stored) const { return stored; }
