@@ -227,8 +227,4 @@ inline std::size_t head_scratch_floats(const Kernels& kernels, std::size_t input
 // std::invalid_argument for an unknown name, std::runtime_error for one that this CPU lacks.
 DECIBAN_API const Kernels& find_kernels(const std::string& isa);
 
-extern "C" {
-extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_avx512bf16;
-}
-
 }  // namespace deciban::cpu
