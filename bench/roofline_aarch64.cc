@@ -23,7 +23,7 @@ inline void opaque(T& value) {
   VECTOR acc[kChains];                                                         \
   _Pragma("GCC unroll 24") for (int i = 0; i < kChains; ++i) acc[i] = START;   \
   for (long round = 0; round < rounds; ++round) {                              \
-    _Pragma("GCC unroll 24") for (int i = 0; i < kChains; ++i) STEP;           \
+    _Pragma("GCC unroll 24") for (int i = 0; i < kChains; ++i) { STEP; }       \
     _Pragma("GCC unroll 24") for (int i = 0; i < kChains; ++i) opaque(acc[i]); \
   }
 
@@ -37,8 +37,7 @@ void fma128(long rounds) {
 void widening_i8(long rounds) {
   int8x8_t a = vdup_n_s8(1);
   opaque(a);
-  DECIBAN_CHAINS(int32x4_t, vdupq_n_s32(0), int16x8_t product = vmull_s8(a, a); opaque(product);
-                 acc[i] = vpadalq_s16(acc[i], product))
+  DECIBAN_CHAINS(int32x4_t, vdupq_n_s32(0), opaque(a); acc[i] = vpadalq_s16(acc[i], vmull_s8(a, a)))
 }
 __attribute__((target("arch=armv8.2-a+dotprod"))) void dot_i8(long rounds) {
   int8x16_t a = vdupq_n_s8(1);

@@ -14,7 +14,7 @@
 //
 // Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32
 // accumulator per output, with i4 weights of fma(1 + q / 16, 16 s, m - 16 s); bf16 activations: pairs (2i,
-// 2i + 1) in ascending i, as vdpbf16ps does where there is one; i8: exact.
+// 2i + 1) in ascending i, as vdpbf16ps or bfdot do where there is one; i8: exact.
 #pragma once
 
 #include <cstddef>
