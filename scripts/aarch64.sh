@@ -10,7 +10,7 @@
 #
 # Needs g++-12-aarch64-linux-gnu, qemu-user, cmake, ninja-build and pkg-config; root installs what is missing.  $DECIBAN_MIRROR
 # is where packages come from (default: http://deb.debian.org/debian); $DECIBAN_TEST_FILTER picks tests, $DECIBAN_CASE_STRIDE
-# every so manieth op case (default 12).  Ends with a summary; exits non-zero if anything
+# takes every 12th op case (the default) or fewer.  Ends with a summary; exits non-zero if anything
 # failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
