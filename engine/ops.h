@@ -357,7 +357,8 @@ class DECIBAN_API Backend {
 };
 
 // The CPU backend with the best kernel table this machine supports, or the one that DECIBAN_ISA names
-// (baseline | avx2 | avx512 | avx512bf16).  Throws for an unknown or unsupported one.
+// (baseline | avx2 | avx512 | avx512bf16 on x86-64; neon | neon_dot | neon_bf16 on aarch64).  Throws for an
+// unknown or unsupported one.
 DECIBAN_API std::unique_ptr<Backend> cpu_backend();
 DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
 DECIBAN_API std::vector<std::string> supported_isas();
