@@ -136,8 +136,9 @@ KvShape Net::cache_shape() const {
 void Net::attend(Ops& ops, const Block& b, std::size_t layer, const Tensor& h, const Tensor& x, Layout layout,
                  KvCache& cache) const {
   const std::size_t attention = shape_.heads * shape_.head_size, kv = shape_.kv_heads * shape_.head_size;
-  const Tensor q = ops.allocate(x.rows, attention), k = ops.allocate(x.rows, kv),
-               v = ops.allocate(x.rows, kv);
+  const Tensor::Type inner = ops.inner_type(mode_.activations);
+  const Tensor q = ops.allocate(x.rows, attention, inner), k = ops.allocate(x.rows, kv, inner),
+               v = ops.allocate(x.rows, kv, inner);
   const Product products[] = {{b.q.weight.get(), h, q, {.bias = b.q.bias.get()}},
                               {b.k.weight.get(), h, k, {.bias = b.k.bias.get()}},
                               {b.v.weight.get(), h, v, {.bias = b.v.bias.get()}}};
@@ -151,7 +152,7 @@ void Net::attend(Ops& ops, const Block& b, std::size_t layer, const Tensor& h, c
 void Net::mlp(Ops& ops, const Block& b, const Tensor& h, const Tensor& x) const {
   const Tensor inner = ops.allocate(x.rows, shape_.ffn, product_type());
   if (shape_.gated) {
-    const Tensor up = ops.allocate(x.rows, shape_.ffn);
+    const Tensor up = ops.allocate(x.rows, shape_.ffn, ops.inner_type(mode_.activations));
     ops.linear(*b.up.weight, h, up, {.bias = b.up.bias.get()});
     ops.linear(
         *b.gate.weight, h, inner,
@@ -174,13 +175,7 @@ Tensor Net::forward(Ops& ops, std::span<const Token> tokens, Layout layout, KvCa
     ops.embed(*embedding_, tokens, s.embedding_norm ? &norm : nullptr, x);
   }
   if (positions_ != nullptr) {
-    std::vector<Token> rows(tokens.size());
-    for (const Piece& piece : layout) {
-      for (std::size_t i = 0; i < piece.count; ++i) {
-        rows[piece.row + i] = static_cast<Token>(cache.length(piece.slot) + i + s.learned_offset);
-      }
-    }
-    ops.add_rows(*positions_, rows, x);
+    ops.add_positions(*positions_, s.learned_offset, layout, cache, x);
   }
   const Tensor h = ops.allocate(x.rows, s.width, product_type());
   const Tensor normed = s.norm_after ? ops.allocate(x.rows, s.width) : Tensor{};
