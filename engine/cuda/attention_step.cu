@@ -1,6 +1,6 @@
 // Attention of single rows: reading keys and values is all there is to it.  The query heads that share a head
-// of keys are the rows of one matrix instruction, and a sequence's pages are shared out over blocks, whose
-// results a second kernel puts together.
+// of keys are the rows of one matrix instruction, and a sequence's pages are shared out over blocks, the
+// last of which puts their results together.
 #include <algorithm>
 
 #include "engine/cuda/attention.h"
@@ -31,6 +31,32 @@ struct StepArgs {
   float* sums;        // [rows][heads][splits][size]
   float2* ends;       // [rows][heads][splits]: maximum and total
 };
+
+// The results of all shares of a row's heads [head, head + heads), to `out`; by one block.
+template <int kSize>
+__device__ void combine(const StepArgs& s, int row, int head, int heads) {
+  const AttentionArgs& a = s.a;
+  for (int i = threadIdx.x; i < heads * kSize / 2; i += kThreads) {
+    const int h = head + i / (kSize / 2), c = i % (kSize / 2) * 2;
+    const std::size_t first = (static_cast<std::size_t>(row) * a.heads + h) * s.splits;
+    float most = -INFINITY;
+    for (int n = 0; n < s.splits; ++n) most = fmaxf(most, __ldcg(&s.ends[first + n]).x);
+    float total = 0;
+    float2 sum = {0, 0};
+    for (int n = 0; n < s.splits; ++n) {
+      const float2 e = __ldcg(&s.ends[first + n]);
+      const float2 part = __ldcg(reinterpret_cast<const float2*>(s.sums + (first + n) * kSize + c));
+      if (e.x == -INFINITY) continue;  // a share without pages
+      const float factor = exp2_fast((e.x - most) * kLog2e);
+      total = fmaf(e.y, factor, total);
+      sum.x = fmaf(part.x, factor, sum.x);
+      sum.y = fmaf(part.y, factor, sum.y);
+    }
+    const float inverse = 1.0f / total;
+    write_pair(a.out, a.out_type, row * a.out_stride + static_cast<std::size_t>(h) * kSize + c,
+               sum.x * inverse, sum.y * inverse);
+  }
+}
 
 template <typename T, int kSize, bool kSlopes>
 __global__ __launch_bounds__(kThreads) void step_kernel(const __grid_constant__ StepArgs s) {
@@ -135,32 +161,20 @@ __global__ __launch_bounds__(kThreads) void step_kernel(const __grid_constant__ 
     *reinterpret_cast<float2*>(s.sums + place * kSize + c) = sum;
     if (c == 0) s.ends[place] = {most, total};
   }
-}
-
-// A block a row and head; every thread has channels two by two.
-__global__ void combine_kernel(const __grid_constant__ StepArgs s) {
-  predecessors_done();
-  const AttentionArgs& a = s.a;
-  const int row = blockIdx.y, head = blockIdx.x, size = a.kv.size;
-  const std::size_t first = (static_cast<std::size_t>(row) * a.heads + head) * s.splits;
-  float most = -INFINITY;
-  for (int i = 0; i < s.splits; ++i) most = fmaxf(most, s.ends[first + i].x);
-  const int c = 2 * threadIdx.x;
-  if (c >= size) return;
-  float total = 0;
-  float2 sum = {0, 0};
-  for (int i = 0; i < s.splits; ++i) {
-    const float2 e = s.ends[first + i];
-    if (e.x == -INFINITY) continue;  // a share without pages
-    const float factor = exp2_fast((e.x - most) * kLog2e);
-    const float2 part = *reinterpret_cast<const float2*>(s.sums + (first + i) * size + c);
-    total = fmaf(e.y, factor, total);
-    sum.x = fmaf(part.x, factor, sum.x);
-    sum.y = fmaf(part.y, factor, sum.y);
+  if (s.splits == 1) return;
+  // Whoever comes last puts all shares together, always in the same order.
+  __shared__ bool last_of_all;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    int* counter = a.kv.counters + static_cast<std::size_t>(row) * gridDim.y + blockIdx.y;
+    last_of_all = atomicAdd(counter, 1) == s.splits - 1;
+    if (last_of_all) *counter = 0;
   }
-  const float inverse = 1.0f / total;
-  write_pair(a.out, a.out_type, row * a.out_stride + static_cast<std::size_t>(head) * size + c,
-             sum.x * inverse, sum.y * inverse);
+  __syncthreads();
+  if (!last_of_all) return;
+  __threadfence();
+  combine<kSize>(s, row, head, heads);
 }
 
 int head_tiles(const AttentionArgs& a) { return (a.group + 15) / 16; }
@@ -168,6 +182,7 @@ int head_tiles(const AttentionArgs& a) { return (a.group + 15) / 16; }
 // So many blocks that every multiprocessor has some, but no more than there are pages.
 int splits_of(const AttentionArgs& a, int multiprocessors) {
   const int blocks = a.rows * (a.heads / a.group) * head_tiles(a);
+  if (head_tiles(a) > kStepCounters) return 1;
   const int wanted = (4 * multiprocessors + blocks - 1) / blocks;
   return std::clamp(wanted, 1, std::min(kMostSplits, a.kv.most_pages));
 }
@@ -196,6 +211,7 @@ void attention_step(const AttentionArgs& args, int multiprocessors, void* scratc
       const auto rows = static_cast<std::size_t>(first);
       part.a.rows = std::min(kMostRows, args.rows - first);
       part.a.kv.rows += first;
+      part.a.kv.counters += rows * (args.heads / args.group) * s.tiles;
       part.a.q = static_cast<const T*>(args.q) + rows * args.heads * kSize;
       part.a.out = static_cast<std::byte*>(args.out) + rows * args.out_stride * Tensor::element_bytes(args.out_type);
       part.ends += rows * args.heads * s.splits;
@@ -204,9 +220,6 @@ void attention_step(const AttentionArgs& args, int multiprocessors, void* scratc
                       static_cast<unsigned>(args.heads / args.group * s.tiles),
                       static_cast<unsigned>(part.a.rows));
       launch_after(kernel, grid, kThreads, kBytes, stream, part);
-      if (s.splits == 1) continue;
-      launch_after(combine_kernel, dim3(static_cast<unsigned>(args.heads), static_cast<unsigned>(part.a.rows)),
-                   static_cast<unsigned>((kSize / 2 + 31) / 32 * 32), 0, stream, part);
     }
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include "engine/cuda/attention.h"
@@ -11,12 +12,12 @@
 #include "engine/cuda/launch.h"
 #include "engine/cuda/layout.h"
 #include "engine/cuda/products.h"
+#include "engine/cuda/step_program.h"
 
 namespace deciban::cuda {
 namespace {
 
 constexpr std::size_t kLogitTileBytes = std::size_t{32} << 20;  // stays inside the L2 cache
-constexpr std::size_t kLogitTileColumns = 4096;
 
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 const CudaWeight& parameters(const Weight& w) { return static_cast<const CudaWeight&>(w); }
@@ -43,7 +44,10 @@ class Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+// A step that is repeated: one sequence's as a program, others as a graph.
 struct Graph {
+  std::unique_ptr<StepProgram> program;
+  bool no_program = false;
   cudaGraphExec_t exec = nullptr;
   std::uint64_t layout = 0;  // the layout it was recorded with
   int calls = 0;
@@ -103,6 +107,7 @@ class CudaOps final : public Ops {
   void embed(const EmbeddingTable& table, std::span<const Token> tokens, const Norm* norm,
              Tensor x) override {
     use();
+    if (recorder_) return recorder_->embed(static_cast<const CudaTable&>(table), norm, x);
     if (!repeating_) upload(tokens);
     embed_rows(static_cast<const CudaTable&>(table), tokens_.as<Token>(), norm, x, stream_);
   }
@@ -110,6 +115,7 @@ class CudaOps final : public Ops {
                 std::span<const Vector* const> mixes, std::span<const Tensor> outs, Tensor* h,
                 Tensor* h_prev) override {
     use();
+    if (recorder_) return recorder_->norm_mix(x, norm, layout, shift, mixes, outs, h, h_prev);
     cuda::norm_mix(x, norm, layouts_.on_device(layout), shift, mixes, outs, h, h_prev, stream_);
   }
   void linear(const Weight& w, const Tensor& x, Tensor y, const Epilogue& epilogue) override {
@@ -120,20 +126,24 @@ class CudaOps final : public Ops {
   void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,
             Layout layout, StateView state, Tensor out) override {
     use();
+    if (recorder_) return recorder_->wkv4(r, k, v, w, u, layout, state, out);
     cuda::wkv4(r, k, v, w, u, layouts_.on_device(layout), state, out, stream_);
   }
   void wkv5(const Wkv5Params& params, const Tensor& r, const Tensor& k, const Tensor& v, const Tensor& w,
             const Tensor& g, Layout layout, StateView state, Tensor out) override {
     use();
+    if (recorder_) return recorder_->wkv5(params, r, k, v, w, g, layout, state, out);
     cuda::wkv5(params, r, k, v, w, g, layouts_.on_device(layout), state, out, stream_);
   }
   void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
             const Tensor& a, const Tensor& g, Layout layout, StateView state, Tensor out) override {
     use();
+    if (recorder_) return recorder_->wkv7(params, r, w, k, v, a, g, layout, state, out);
     cuda::wkv7(params, r, w, k, v, a, g, layouts_.on_device(layout), state, out, stream_);
   }
   void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x) override {
     use();
+    if (recorder_) throw NotRecorded();
     const std::size_t mark = arena_.mark();
     auto* chosen = reinterpret_cast<Token*>(arena_.allocate(rows.size_bytes()));
     DECIBAN_CUDA(cudaMemcpyAsync(chosen, rows.data(), rows.size_bytes(), cudaMemcpyHostToDevice, stream_));
@@ -143,6 +153,7 @@ class CudaOps final : public Ops {
   void add_positions(const EmbeddingTable& table, std::size_t offset, Layout layout, KvCache& cache,
                      Tensor x) override {
     use();
+    if (recorder_) throw NotRecorded();
     const KvView view = static_cast<PagedCache&>(cache).view(layout, 0);
     add_table_positions(static_cast<const CudaTable&>(table), view, offset, x, stream_);
   }
@@ -155,12 +166,14 @@ class CudaOps final : public Ops {
   void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
                  KvCache& cache, std::size_t layer, Tensor out) override {
     use();
+    if (recorder_) throw NotRecorded();
     cuda::attention(device_, arena_, params, q, k, v, layout, static_cast<PagedCache&>(cache), layer, out,
                     stream_);
   }
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     use();
     if (rows.size() == 0) return;
+    if (recorder_) return recorder_->norm_rows(x, rows, norm, out);
     auto* chosen = reinterpret_cast<std::size_t*>(arena_.allocate(rows.size_bytes()));
     bool all = rows.size() == x.rows;
     for (std::size_t i = 0; all && i < rows.size(); ++i) all = rows[i] == i;
@@ -193,6 +206,7 @@ class CudaOps final : public Ops {
   // A weight's rows [first, first + count) in f32, in the arena unless they lie there already.
   const float* wide(const CudaWeight& w, std::size_t* stride);
   void narrow_products(std::span<const Product> group);
+  void record(Graph& graph, const std::function<void()>& body);
   void product_into(const CudaWeight& w, const NarrowProduct& narrowed, const float* wide_weights,
                     std::size_t wide_stride, std::size_t first, std::size_t count, const Tensor& x,
                     const Tensor& p);
@@ -205,7 +219,8 @@ class CudaOps final : public Ops {
   DeviceBuffer blas_workspace_, tokens_;
   std::vector<DeviceBuffer> states_;
   std::map<std::uint64_t, Graph> graphs_;
-  std::uint64_t addresses_ = 0;  // raised when something that graphs know moves
+  std::optional<StepRecorder> recorder_;  // while a step is recorded as a program
+  std::uint64_t addresses_ = 0;           // raised when something that graphs know moves
   std::shared_ptr<std::uint64_t> cache_addresses_ = std::make_shared<std::uint64_t>(0);  // the same, of caches
   bool repeating_ = false;
 };
@@ -279,6 +294,7 @@ void CudaOps::products(std::span<const Product> group) {
     }
   }
   if (group.empty() || group[0].x.rows == 0) return;
+  if (recorder_) return recorder_->products(group);
   const std::size_t mark = arena_.mark();
   const bool few = group[0].x.rows <= kFewRows && !device_.deterministic;
   std::vector<FewProduct> few_products;
@@ -373,7 +389,7 @@ void CudaOps::score_head(const Weight& weight, const Tensor& x, std::span<const 
           product_f32(weights + tile * columns * stride, out.columns, w.columns(), stride, nullptr, part, out,
                       {}, stream_);
         }
-        score_logits(out, w.scales(), tile * columns, wanted + first, partials + first * tiles, tile, tiles,
+        score_logits(out, w.scales(), wanted + first, partials + first * tiles, tile, tiles,
                      target_logits + first, stream_);
       }
     }
@@ -391,12 +407,7 @@ void CudaOps::row_best(const Tensor& logits, std::span<TokenScore> scores) {
                     tiles = (logits.columns + kLogitTileColumns - 1) / kLogitTileColumns;
   auto* partials = reinterpret_cast<HeadPartial*>(arena_.allocate(logits.rows * tiles * sizeof(HeadPartial)));
   auto* results = reinterpret_cast<TokenScore*>(arena_.allocate(logits.rows * sizeof(TokenScore)));
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    Tensor part = logits;
-    part.columns = std::min(kLogitTileColumns, logits.columns - tile * kLogitTileColumns);
-    part.data = logits.f32() + tile * kLogitTileColumns;
-    score_logits(part, nullptr, tile * kLogitTileColumns, nullptr, partials, tile, tiles, nullptr, stream_);
-  }
+  score_logits(logits, nullptr, nullptr, partials, 0, tiles, nullptr, stream_);
   combine_scores(partials, logits.rows, tiles, nullptr, nullptr, results, stream_);
   DECIBAN_CUDA(cudaMemcpyAsync(scores.data(), results, logits.rows * sizeof(TokenScore),
                                cudaMemcpyDeviceToHost, stream_));
@@ -404,9 +415,28 @@ void CudaOps::row_best(const Tensor& logits, std::span<TokenScore> scores) {
   wait();
 }
 
+void CudaOps::record(Graph& graph, const std::function<void()>& body) {
+  recorder_.emplace(device_.multiprocessors);
+  const struct Reset {
+    std::optional<StepRecorder>& recorder;
+    ~Reset() { recorder.reset(); }
+  } reset{recorder_};
+  try {
+    body();
+    graph.program = recorder_->finish();
+  } catch (const NotRecorded&) {
+    graph.no_program = true;
+  }
+}
+
 // The first call runs eagerly, which brings buffers to their size; the second is recorded.
 void CudaOps::repeat(std::uint64_t key, std::span<const Token> tokens, const std::function<void()>& body) {
   use();
+  if (tokens.size() == 1 && !device_.deterministic) {
+    Graph& graph = graphs_[key];
+    if (graph.program == nullptr && !graph.no_program) record(graph, body);
+    if (graph.program != nullptr) return graph.program->run(tokens[0], stream_);
+  }
   upload(tokens);
   repeating_ = true;
   const struct Reset {

@@ -249,17 +249,27 @@ void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t
   }
 }
 
-// Wide tiles read least; narrow ones give every multiprocessor something to do.
-int tile_columns(const NarrowProduct& product, int multiprocessors) {
-  const std::size_t tile_rows = (product.x.rows + kTileRows - 1) / kTileRows;
+std::size_t tiles(const NarrowProduct& product, std::size_t columns) {
+  return (product.x.rows + kTileRows - 1) / kTileRows * ((product.outputs + columns - 1) / columns);
+}
+
+// Wide tiles read least; narrow ones give every multiprocessor something to do.  Products of few outputs
+// share a launch, so that what counts is how many tiles they have together.
+constexpr std::size_t kFewOutputs = 192;
+int tile_columns(const NarrowProduct& product, std::span<const NarrowProduct> group, int multiprocessors) {
+  const auto enough = static_cast<std::size_t>(multiprocessors);
   for (const int columns : {256, 128}) {
-    const std::size_t tiles = tile_rows * ((product.outputs + columns - 1) / columns);
-    if (product.outputs * 4 >= static_cast<std::size_t>(columns) * 3 && tile_rows > 1 &&
-        tiles >= static_cast<std::size_t>(multiprocessors)) {
+    if (product.outputs * 4 >= static_cast<std::size_t>(columns) * 3 && product.x.rows > kTileRows &&
+        product.outputs > kFewOutputs && tiles(product, columns) >= enough) {
       return columns;
     }
   }
-  return tile_rows * ((product.outputs + 63) / 64) * 2 > static_cast<std::size_t>(multiprocessors) ? 64 : 32;
+  if (product.outputs > kFewOutputs) return tiles(product, 64) * 2 > enough ? 64 : 32;
+  std::size_t together = 0;
+  for (const NarrowProduct& other : group) {
+    if (other.outputs <= kFewOutputs) together += tiles(other, 64);
+  }
+  return together > enough ? 64 : 32;
 }
 
 }  // namespace
@@ -277,7 +287,7 @@ void gemm90(std::span<const NarrowProduct> all, int multiprocessors, cudaStream_
   for (const int columns : {256, 128, 64, 32}) {
     std::vector<NarrowProduct> same;
     for (const NarrowProduct& product : group) {
-      if (tile_columns(product, multiprocessors) == columns) same.push_back(product);
+      if (tile_columns(product, group, multiprocessors) == columns) same.push_back(product);
     }
     for (std::size_t first = 0; first < same.size(); first += kMostProducts) {
       const std::span part =

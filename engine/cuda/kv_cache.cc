@@ -32,6 +32,8 @@ PagedCache::PagedCache(const KvShape& shape, std::size_t slots, int device, int 
       slots_(slots) {
   if (shape.head_size % 2 != 0) throw std::logic_error("kv cache: an odd head size");
   use();
+  counters_ = DeviceBuffer(slots * shape.kv_heads * kStepCounters * sizeof(int), "counters of steps");
+  DECIBAN_CUDA(cudaMemsetAsync(counters_.data(), 0, counters_.bytes(), stream_));
   DECIBAN_CUDA(cudaEventCreateWithFlags(&uploaded_, cudaEventDisableTiming));
 }
 
@@ -254,6 +256,7 @@ KvView PagedCache::view(Layout layout, std::size_t layer) {
   v.tiles = chunk_.as<int4>();
   v.rows = reinterpret_cast<const int2*>(v.tiles + tile_room_);
   v.tile_count = static_cast<int>(bound_tiles_);
+  v.counters = counters_.as<int>();
   v.most_pages = static_cast<int>(most_pages_);
   v.offset = layer * layer_bytes_;
   v.head_bytes = static_cast<int>(head_bytes_);

@@ -64,7 +64,7 @@ class PagedCache final : public KvCache {
   std::atomic<std::uint64_t> bytes_{0};
 
   // On the device: table_[slots][page_stride_]; then what changes with the chunk.
-  DeviceBuffer table_, chunk_;
+  DeviceBuffer table_, chunk_, counters_;
   PinnedBuffer host_table_, host_chunk_;
   std::size_t page_stride_ = 0, row_room_ = 0, tile_room_ = 0;
   std::size_t first_changed_ = SIZE_MAX, last_changed_ = 0;  // slots whose pages the device does not know

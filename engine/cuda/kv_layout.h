@@ -38,6 +38,8 @@ __host__ __device__ inline int element_offset(int padded, bool narrow, int token
   return piece_offset(padded, token, channel / 8) + channel % 8 * 2;
 }
 
+constexpr int kStepCounters = 4;
+
 // One layer of the cache and the chunk in work, as kernels see them.
 struct KvView {
   std::byte* const* pages = nullptr;  // [slots][page_stride], every entry below a sequence's end is a page
@@ -45,6 +47,7 @@ struct KvView {
   const int2* rows = nullptr;   // [rows of the chunk]: slot, position
   const int4* tiles = nullptr;  // query tiles: first row, rows, slot, the first row's position; heavy ones first
   int tile_count = 0;
+  int* counters = nullptr;  // zeros, and zeros again after each kernel: kStepCounters a row and head of keys
   int most_pages = 0;      // of a sequence of the chunk, rounded up: for the grids of recorded steps
   std::size_t offset = 0;  // of the layer in a page
   int head_bytes = 0, value_offset = 0;

@@ -96,12 +96,13 @@ void fill(const StoredTensor& tensor, std::size_t first, std::size_t count, std:
 CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                        std::shared_ptr<std::atomic<std::uint64_t>> total)
     : mode_(mode), total_(std::move(total)) {
-  if (tensor.shape.size() != 2) {
+  // The outputs may be spread over several leading dimensions, but for generated values.
+  if (tensor.shape.size() < 2 || (tensor.shape.size() > 2 && tensor.generated_seed())) {
     throw std::runtime_error("tensor '" + tensor.name + "' has " + std::to_string(tensor.shape.size()) +
                              " dimensions, a matrix has 2");
   }
-  outputs_ = tensor.shape[0];
-  inputs_ = tensor.shape[1];
+  inputs_ = tensor.shape.back();
+  outputs_ = tensor.elements() / inputs_;
   const std::size_t bytes = element_bytes(mode.weights), unit = 16 / bytes;
   stride_ = (inputs_ + unit - 1) / unit * unit;
   values_ = DeviceBuffer(outputs_ * stride_ * bytes, "weights");

@@ -39,11 +39,11 @@ void widen_bf16(const CudaWeight& w, void* out, std::size_t out_stride, cudaStre
 void apply_epilogue(const Tensor& p, const float* scales, const Tensor& y, const Epilogue& epilogue,
                     cudaStream_t stream);
 
-// Log-sum-exp over a tile of finished logits: columns [first, first + logits.columns) of the vocabulary, as
-// one partial a row (partials[row][tile of tiles]).
-void score_logits(const Tensor& logits, const float* scales, std::size_t first, const Token* targets,
-                  HeadPartial* partials, std::size_t tile, std::size_t tiles, float* target_logits,
-                  cudaStream_t stream);
+// Log-sum-exp over finished logits of the vocabulary's columns from tile * kLogitTileColumns on, a partial a
+// row and tile (partials[row][tile of tiles]).
+constexpr std::size_t kLogitTileColumns = 4096;
+void score_logits(const Tensor& logits, const float* scales, const Token* targets, HeadPartial* partials,
+                  std::size_t tile, std::size_t tiles, float* target_logits, cudaStream_t stream);
 // All partials of each row to its score; targets may be null: then the best token is the target.
 void combine_scores(const HeadPartial* partials, std::size_t rows, std::size_t tiles, const Token* targets,
                     const float* target_logits, TokenScore* scores, cudaStream_t stream);

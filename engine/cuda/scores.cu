@@ -26,13 +26,17 @@ __device__ HeadPartial joined_in_warp(HeadPartial p) {
 }
 __device__ HeadPartial nothing() { return {-INFINITY, 0, 0x7fffffff, 0}; }
 
+// A block a row and a tile.
 __global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, std::size_t stride,
                                                           int columns, const float* scales, int first,
                                                           const Token* targets, HeadPartial* partials,
                                                           std::size_t tiles, float* target_logits) {
   __shared__ HeadPartial warps[kThreads / 32];
   predecessors_done();
-  const float* row = logits + blockIdx.x * stride;
+  constexpr int kTile = kLogitTileColumns;
+  const float* row = logits + blockIdx.x * stride + static_cast<std::size_t>(blockIdx.y) * kTile;
+  columns = min(kTile, columns - static_cast<int>(blockIdx.y) * kTile);
+  first += blockIdx.y * kTile;
   const auto logit = [&](int c) { return scales == nullptr ? row[c] : row[c] * scales[first + c]; };
   HeadPartial p = nothing();
   for (int c = threadIdx.x; c < columns; c += kThreads) {
@@ -49,7 +53,7 @@ __global__ __launch_bounds__(kThreads) void logits_kernel(const float* logits, s
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int w = 1; w < kThreads / 32; ++w) p = joined(p, warps[w]);
-  partials[blockIdx.x * tiles] = p;
+  partials[blockIdx.x * tiles + blockIdx.y] = p;
   if (targets != nullptr) {
     const int target = targets[blockIdx.x] - first;
     if (target >= 0 && target < columns) target_logits[blockIdx.x] = logit(target);
@@ -75,22 +79,21 @@ __global__ void combine_kernel(const HeadPartial* partials, int rows, int tiles,
 
 }  // namespace
 
-void score_logits(const Tensor& logits, const float* scales, std::size_t first, const Token* targets,
-                  HeadPartial* partials, std::size_t tile, std::size_t tiles, float* target_logits,
-                  cudaStream_t stream) {
-  logits_kernel<<<static_cast<unsigned>(logits.rows), kThreads, 0, stream>>>(
-      logits.f32(), logits.stride, static_cast<int>(logits.columns), scales, static_cast<int>(first), targets,
-      partials + tile, tiles, target_logits);
-  DECIBAN_LAUNCHED("score_logits");
+void score_logits(const Tensor& logits, const float* scales, const Token* targets, HeadPartial* partials,
+                  std::size_t tile, std::size_t tiles, float* target_logits, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(logits.rows),
+                  static_cast<unsigned>((logits.columns + kLogitTileColumns - 1) / kLogitTileColumns));
+  launch_after(logits_kernel, grid, kThreads, 0, stream, logits.f32(), logits.stride,
+               static_cast<int>(logits.columns), scales, static_cast<int>(tile * kLogitTileColumns), targets,
+               partials + tile, tiles, target_logits);
 }
 
 void combine_scores(const HeadPartial* partials, std::size_t rows, std::size_t tiles, const Token* targets,
                     const float* target_logits, TokenScore* scores, cudaStream_t stream) {
   constexpr int kRowsABlock = 4;
-  combine_kernel<<<static_cast<unsigned>((rows + kRowsABlock - 1) / kRowsABlock), 32 * kRowsABlock, 0,
-                   stream>>>(partials, static_cast<int>(rows), static_cast<int>(tiles), targets,
-                             target_logits, scores);
-  DECIBAN_LAUNCHED("combine_scores");
+  launch_after(combine_kernel, static_cast<unsigned>((rows + kRowsABlock - 1) / kRowsABlock),
+               32 * kRowsABlock, 0, stream, partials, static_cast<int>(rows), static_cast<int>(tiles),
+               targets, target_logits, scores);
 }
 
 }  // namespace deciban::cuda

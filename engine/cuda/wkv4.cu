@@ -3,6 +3,7 @@
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/launch.h"
 #include "engine/cuda/launch_after.cuh"
+#include "engine/cuda/wkv4.cuh"
 
 namespace deciban::cuda {
 namespace {
@@ -21,13 +22,6 @@ struct Wkv4Args {
   std::size_t out_stride;
 };
 
-// e^{a - max(a, b)} and e^{b - max(a, b)} from d = a - b.
-__device__ void exp_pair(float d, float& ea, float& eb) {
-  const float e = expf(-fabsf(d));
-  ea = d > 0 ? 1.0f : e;
-  eb = d > 0 ? e : 1.0f;
-}
-
 template <typename T, typename Out>
 __global__ void wkv4_kernel(const __grid_constant__ Wkv4Args a) {
   predecessors_done();
@@ -40,7 +34,7 @@ __global__ void wkv4_kernel(const __grid_constant__ Wkv4Args a) {
   const T* v = static_cast<const T*>(a.v) + row * a.v_stride + c;
   Out* out = static_cast<Out*>(a.out) + row * a.out_stride + c;
   float* state = a.state + piece.z * a.slot_stride + c;
-  float aa = state[0], bb = state[a.channels], pp = state[2 * a.channels], lost = state[3 * a.channels];
+  Wkv4State s{state[0], state[a.channels], state[2 * a.channels], state[3 * a.channels]};
   const float w = a.w[c], u = a.u[c];
   for (int first = 0; first < piece.y; first += kAhead) {
     float rs[kAhead], ks[kAhead], vs[kAhead];
@@ -54,27 +48,13 @@ __global__ void wkv4_kernel(const __grid_constant__ Wkv4Args a) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       if (first + i >= piece.y) break;
-      float e1, e2;
-      exp_pair((pp - (u + ks[i])) + lost, e1, e2);
-      const float top = fmaf(e1, aa, e2 * vs[i]), bottom = fmaf(e1, bb, e2);
-      out[(first + i) * a.out_stride] = from_float<Out>(rs[i] * (top / bottom));
-      // What the running exponent loses to rounding is kept (Knuth's exact sum): see cpu/rows-inl.h.
-      const float decayed = __fadd_rn(pp, w);
-      const float w_rounded = __fsub_rn(decayed, pp);
-      lost =
-          __fadd_rn(lost, __fadd_rn(__fsub_rn(pp, __fsub_rn(decayed, w_rounded)), __fsub_rn(w, w_rounded)));
-      const float d = (decayed - ks[i]) + lost;
-      exp_pair(d, e1, e2);
-      aa = fmaf(e1, aa, e2 * vs[i]);
-      bb = fmaf(e1, bb, e2);
-      pp = d > 0 ? decayed : ks[i];
-      lost = d > 0 ? lost : 0.0f;
+      out[(first + i) * a.out_stride] = from_float<Out>(s.step(rs[i], ks[i], vs[i], w, u));
     }
   }
-  state[0] = aa;
-  state[a.channels] = bb;
-  state[2 * a.channels] = pp;
-  state[3 * a.channels] = lost;
+  state[0] = s.aa;
+  state[a.channels] = s.bb;
+  state[2 * a.channels] = s.pp;
+  state[3 * a.channels] = s.lost;
 }
 
 }  // namespace

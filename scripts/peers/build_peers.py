@@ -77,8 +77,9 @@ class Peers:
         return program
 
     def llama_version(self):
-        return next(name for name in sorted(os.listdir(self.work), reverse=True)
-                    if name.startswith("llama_cpp_python-") and name.endswith(".tar.gz")).removesuffix(".tar.gz")
+        """"none" where no race has needed it yet."""
+        return next((name.removesuffix(".tar.gz") for name in sorted(os.listdir(self.work), reverse=True)
+                     if name.startswith("llama_cpp_python-") and name.endswith(".tar.gz")), "none")
 
     def rwkvcpp_source(self):
         folder = self.path("rwkv.cpp")

@@ -1,0 +1,459 @@
+// The resident kernel of a step: stages one after the other, all blocks meeting in between.
+#include <algorithm>
+
+#include "engine/cuda/check.h"
+#include "engine/cuda/step_products.cuh"
+#include "engine/cuda/step_program.h"
+#include "engine/cuda/wkv4.cuh"
+
+namespace deciban::cuda {
+namespace {
+
+constexpr int kWarps = StepStage::kWarps, kThreads = 32 * kWarps;
+constexpr int kDepth = 4;  // stages whose descriptions lie in shared memory
+constexpr int kQuadsOfStage = sizeof(StepStage) / 16;
+static_assert(sizeof(StepStage) % 16 == 0 && kQuadsOfStage <= kThreads);
+constexpr unsigned kMostAhead = 128 << 10;  // bytes of weights a block has brought to the L2 cache ahead
+
+struct Scratch {
+  float sums[kWarps];
+  float r[64], w[64], k[64], kk[64], kk_a[64], v[64], sa[8][64], y[8][64];
+};
+
+__device__ float block_sum(float x, Scratch& s) {
+  x = warp_sum(x);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) s.sums[threadIdx.x / 32] = x;
+  __syncthreads();
+  float total = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) total += s.sums[w];
+  return total;
+}
+
+__device__ void bring(const void* at, std::size_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if (at != nullptr && bytes >= 16) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at),
+                 "r"(static_cast<unsigned>(bytes / 16 * 16)));
+  }
+#endif
+}
+
+// Has what a stage will read of parameters brought to the L2 cache, which does not depend on other stages.
+__device__ void bring_parameters(const StepStage& s) {
+  const int i = threadIdx.x, block = blockIdx.x;
+  if (s.kind == StepStage::Kind::products && i < s.count) {
+    const Few& p = s.at[i];
+    const StepShare mine = share(s);
+    const int first = max(mine.first, p.end - p.outputs), end = min(mine.end, p.end);
+    if (first < end) {
+      const std::size_t row = p.w_stride * bytes_of(p.format), from = first - (p.end - p.outputs);
+      const std::size_t bytes = min(row * (end - first), static_cast<std::size_t>(kMostAhead));
+      bring(static_cast<const char*>(p.w) + from * row, bytes);
+    }
+    if (p.finish.bias != nullptr && block == 0) bring(p.finish.bias, p.outputs * sizeof(float));
+  }
+  if (i == 32) {  // a vector a block
+    const std::size_t row = s.mix.columns * sizeof(float);
+    if (block == 0) bring(s.mix.weight, row);
+    if (block == 1) bring(s.mix.bias, row);
+    if (block == 2) bring(s.mix.shift, row);
+    if (block >= 3 && block < 3 + s.mix.count) bring(s.mix.by[block - 3], row);
+    if (s.kind == StepStage::Kind::heads) {
+      const std::size_t all = static_cast<std::size_t>(s.heads.heads) * s.heads.size * sizeof(float);
+      const float* of[7] = {s.heads.k_k,        s.heads.k_a,   s.heads.r_k,  s.heads.group_weight,
+                            s.heads.group_bias, s.heads.decay, s.heads.bonus};
+      if (block < 7) bring(of[block], all);
+    }
+  }
+}
+
+// The row's norm: thread i has columns i, i + kThreads, …, and gives each with the row before.
+constexpr int kOwned = StepStage::kMostColumns / kThreads;
+template <typename F>
+__device__ void normalise(const StepStage::Mix& m, const float* weight, const float* bias, Scratch& s,
+                          const F& give) {
+  float h[kOwned], before[kOwned], total = 0, squares = 0;
+#pragma unroll
+  for (int j = 0; j < kOwned; ++j) {
+    const int c = threadIdx.x + j * kThreads;
+    h[j] = c < m.columns ? m.x[c] : 0.0f;
+    before[j] = c < m.columns && m.shift != nullptr ? m.shift[c] : 0.0f;
+  }
+#pragma unroll
+  for (int j = 0; j < kOwned; ++j) total += h[j];
+  const float mean = block_sum(total, s) / m.columns;
+#pragma unroll
+  for (int j = 0; j < kOwned; ++j) {
+    if (static_cast<int>(threadIdx.x) + j * kThreads < m.columns) squares += (h[j] - mean) * (h[j] - mean);
+  }
+  const float inverse = 1.0f / sqrtf(block_sum(squares, s) / m.columns + m.eps);
+#pragma unroll
+  for (int j = 0; j < kOwned; ++j) {
+    const int c = threadIdx.x + j * kThreads;
+    if (c < m.columns) give(c, fmaf((h[j] - mean) * inverse, weight[c], bias[c]), before[j]);
+  }
+}
+
+__device__ void embed(const StepStage& stage, Token token, Scratch& s) {
+  if (blockIdx.x != 0) return;
+  const std::size_t row = static_cast<std::size_t>(token) * stage.mix.columns;
+  for (int c = threadIdx.x; c < stage.mix.columns; c += kThreads) {
+    stage.mix.x[c] = stage.table_type == Tensor::Type::f32 ? static_cast<const float*>(stage.table)[row + c]
+                     : stage.table_type == Tensor::Type::f16
+                         ? to_float(static_cast<const f16*>(stage.table)[row + c])
+                         : to_float(static_cast<const bf16*>(stage.table)[row + c]);
+  }
+  // Each thread reads what it wrote itself.
+  if (stage.mix.weight != nullptr) {
+    normalise(stage.mix, stage.mix.weight, stage.mix.bias, s,
+              [&](int c, float h, float) { stage.mix.x[c] = h; });
+  }
+}
+
+__device__ void mix(const StepStage& stage, Scratch& s) {
+  if (blockIdx.x != 0) return;
+  const StepStage::Mix& m = stage.mix;
+  normalise(m, m.weight, m.bias, s, [&](int c, float h, float before) {
+    for (int i = 0; i < m.count; ++i) {
+      store1(m.out[i], 0, c, m.by[i] == nullptr ? h : fmaf(before - h, m.by[i][c], h));
+    }
+    if (m.normed.data != nullptr) store1(m.normed, 0, c, h);
+    if (m.before.data != nullptr) store1(m.before, 0, c, before);
+    if (m.shift != nullptr) m.shift[c] = h;
+  });
+}
+
+// The parameters of a mix that products begin with, on their way to shared memory: the norm's weight and
+// bias, then the mixes; those only that this block's outputs need.
+__device__ unsigned needed_mixes(const StepStage& stage, StepShare mine) {
+  unsigned needed = 0;
+  for (int i = 0; i < stage.count; ++i) needed |= has_part(stage, mine, i) ? 1u << stage.mixed[i] : 0u;
+  return needed;
+}
+__device__ void fetch_mix(const StepStage& stage, unsigned needed, float* parameters) {
+  const StepStage::Mix& m = stage.mix;
+  const auto copy = [&](const float* from, int place) {
+    const auto to = static_cast<unsigned>(__cvta_generic_to_shared(parameters + place * m.columns));
+    for (int c = 4 * threadIdx.x; c < m.columns; c += 4 * kThreads) {
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + 4 * c), "l"(from + c) : "memory");
+    }
+  };
+  copy(m.weight, 0);
+  copy(m.bias, 1);
+  for (int i = 0; i < m.count; ++i) {
+    if (m.by[i] != nullptr && (needed >> i & 1) != 0) copy(m.by[i], 2 + i);
+  }
+}
+
+// What the products read, in shared memory: mixes made here, or finished rows.
+template <typename X>
+__device__ void gather_inputs(const StepStage& stage, StepShare mine, unsigned needed,
+                              const float* parameters, X* inputs, Scratch& s) {
+  const StepStage::Mix& m = stage.mix;
+  if (m.columns > 0) {
+    asm volatile("cp.async.wait_all;" ::: "memory");  // the first block_sum() tells all threads
+    normalise(m, parameters, parameters + m.columns, s, [&](int c, float h, float before) {
+      for (int i = 0; i < m.count; ++i) {
+        if ((needed >> i & 1) == 0) continue;
+        const float made = m.by[i] == nullptr ? h : fmaf(before - h, parameters[(2 + i) * m.columns + c], h);
+        inputs[i * m.columns + c] = from_float<X>(made);
+      }
+      if (m.h != nullptr && blockIdx.x == 0) m.h[c] = h;
+    });
+  } else {
+    for (int i = 0; i < stage.count; ++i) {
+      if (!has_part(stage, mine, i)) continue;
+      const auto* from = static_cast<const uint4*>(stage.at[i].x);
+      auto* to = reinterpret_cast<uint4*>(inputs + stage.place[i]);
+      const int quads = (stage.at[i].inputs + 15) / 16 * static_cast<int>(sizeof(X));
+      for (int q = threadIdx.x; q < quads; q += kThreads) to[q] = from[q];
+    }
+  }
+  __syncthreads();
+}
+
+// A head a block: thread i has value i % 64 and eight keys from 8 (i / 64) on, whose states it was given.
+constexpr int kKeys = 8;
+__device__ bool has_state(const StepStage& stage, int head) {
+  const int value = threadIdx.x % 64, key = threadIdx.x / 64 * kKeys;
+  return head < stage.heads.heads && value < stage.heads.size && key < stage.heads.size;
+}
+__device__ float* state_of(const StepStage& stage, int head) {
+  const int n = stage.heads.size;
+  return stage.heads.state + static_cast<std::size_t>(head) * n * n + threadIdx.x / 64 * kKeys * n +
+         threadIdx.x % 64;
+}
+__device__ void load_state(const StepStage& stage, int head, float (&x)[kKeys]) {
+  if (!has_state(stage, head)) return;
+  const float* state = state_of(stage, head);
+#pragma unroll
+  for (int j = 0; j < kKeys; ++j) x[j] = state[j * stage.heads.size];
+}
+
+template <typename T, typename X>
+__device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratch& s) {
+  const HeadsArgs& a = stage.heads;
+  const int n = a.size, value = threadIdx.x % 64, group = threadIdx.x / 64, lane = threadIdx.x % 32;
+  const bool first_warp = threadIdx.x < 32, active = has_state(stage, head), seven = stage.version == 7;
+  // The first warp prepares and finishes: lane i has channels i and i + 32.
+  float bonus = 0, g[2] = {1, 1}, weight[2] = {}, bias[2] = {}, v[2] = {};
+  __syncthreads();  // the head before is done with the scratch
+  if (first_warp) {
+    float squares = 0, kk[2] = {}, rate[2] = {};
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int i = lane + 32 * e, c = head * n + i;
+      if (i >= n) continue;
+      const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
+      const float k0 = load(a.k), r = load(a.r);
+      v[e] = load(a.v);
+      if (a.g != nullptr) g[e] = load(a.g);
+      weight[e] = a.group_weight[c], bias[e] = a.group_bias[c];
+      s.r[i] = r;
+      s.v[i] = v[e];
+      s.w[i] = a.w != nullptr ? a.w[c] : a.decay[c];
+      if (seven) {
+        rate[e] = load(a.a);
+        kk[e] = k0 * a.k_k[c];
+        const float key = k0 * fmaf(rate[e] - 1.0f, a.k_a[c], 1.0f);
+        s.k[i] = key;
+        squares = fmaf(kk[e], kk[e], squares);
+        bonus = fmaf(r * key, a.r_k[c], bonus);
+      } else {
+        s.k[i] = k0;
+        bonus = fmaf(r * a.bonus[c], k0, bonus);
+      }
+    }
+    bonus = warp_sum(bonus);
+    if (seven) {
+      const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        s.kk[lane + 32 * e] = kk[e] * inverse;
+        s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
+      }
+    }
+  }
+  __syncthreads();
+  const int key = group * kKeys;
+  const auto over_groups = [&](const float(&part)[8][64], int i) {
+    float total = 0;
+#pragma unroll
+    for (int g = 0; g < 8; ++g) total += g * kKeys < n ? part[g][i] : 0.0f;
+    return total;
+  };
+  float sa = 0, y = 0;
+  if (seven) {
+    if (active) {
+      float part = 0;
+#pragma unroll
+      for (int j = 0; j < kKeys; ++j) part = fmaf(x[j], -s.kk[key + j], part);
+      s.sa[group][value] = part;
+    }
+    __syncthreads();
+    if (active) sa = over_groups(s.sa, value);
+  }
+  if (active) {
+    const float mine = s.v[value];
+    float* state = state_of(stage, head);
+#pragma unroll
+    for (int j = 0; j < kKeys; ++j) {
+      const int i = key + j;
+      if (seven) {
+        x[j] = fmaf(mine, s.k[i], fmaf(sa, s.kk_a[i], x[j] * s.w[i]));
+        y = fmaf(x[j], s.r[i], y);
+      } else {
+        y = fmaf(x[j], s.r[i], y);
+        x[j] = fmaf(x[j], s.w[i], s.k[i] * mine);
+      }
+      state[j * n] = x[j];
+    }
+    s.y[group][value] = y;
+  }
+  __syncthreads();
+  if (!first_warp) return;
+  float out[2] = {}, total = 0, squares = 0;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    out[e] = over_groups(s.y, lane + 32 * e);
+    if (!seven) out[e] = fmaf(bonus, v[e], out[e]);  // the bonus is part of what is normalised
+    total += out[e];
+  }
+  const float mean = warp_sum(total) / n;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    out[e] -= mean;
+    squares = fmaf(out[e], out[e], squares);
+  }
+  const float inverse = 1.0f / sqrtf(warp_sum(squares) / n + a.group_eps);
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (lane + 32 * e >= n) continue;
+    float o = fmaf(out[e] * inverse, weight[e], bias[e]);
+    if (seven) o = fmaf(bonus, v[e], o);
+    static_cast<X*>(a.out)[head * n + lane + 32 * e] = from_float<X>(o * g[e]);
+  }
+}
+
+template <typename T, typename X>
+__device__ void wkv4(const HeadsArgs& a) {
+  for (int c = blockIdx.x * kThreads + threadIdx.x; c < a.size; c += gridDim.x * kThreads) {
+    const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
+    float* at = a.state + c;
+    Wkv4State state{at[0], at[a.size], at[2 * a.size], at[3 * a.size]};
+    static_cast<X*>(a.out)[c] =
+        from_float<X>(state.step(load(a.r), load(a.k), load(a.v), a.decay[c], a.bonus[c]));
+    at[0] = state.aa;
+    at[a.size] = state.bb;
+    at[2 * a.size] = state.pp;
+    at[3 * a.size] = state.lost;
+  }
+}
+
+// How many blocks have ended their stages so far, over all stages; and how many the kernel.
+struct Meeting {
+  unsigned arrived, left;
+};
+__device__ void arrive(unsigned* counter) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    atomicAdd(counter, 1);
+  }
+}
+__device__ void meet(const unsigned* counter, unsigned blocks) {
+  if (threadIdx.x == 0) {
+    unsigned seen = 0;
+    do {
+#if __CUDA_ARCH__ >= 700
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
+#endif
+    } while (seen < blocks);
+    __threadfence();
+  }
+  __syncthreads();
+}
+
+__device__ void move_state(const StepStage& now) {
+  if (now.moved == 0 || blockIdx.x != gridDim.x - 1) return;
+  for (int c = threadIdx.x; c < now.moved; c += kThreads) now.moved_to[c] = now.moved_from[c];
+}
+
+template <typename X>
+__global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stages, int count, Token token,
+                                                           Meeting* meeting) {
+  using T = std::conditional_t<std::is_same_v<X, float>, float, f16>;
+  __shared__ __align__(16) uint4 descriptions[kDepth][kQuadsOfStage];
+  __shared__ Scratch scratch;
+  extern __shared__ __align__(16) unsigned char memory[];
+  auto* inputs = reinterpret_cast<X*>(memory);
+  const auto describe = [&](int i) {
+    if (i < count && threadIdx.x < kQuadsOfStage) {
+      const auto to = static_cast<unsigned>(__cvta_generic_to_shared(&descriptions[i % kDepth][threadIdx.x]));
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to),
+                   "l"(reinterpret_cast<const uint4*>(stages + i) + threadIdx.x));
+    }
+  };
+  const auto described = [&](int i) -> const StepStage& {
+    return *reinterpret_cast<const StepStage*>(descriptions[i % kDepth]);
+  };
+  describe(0);
+  describe(1);
+  asm volatile("cp.async.wait_all;" ::: "memory");
+  __syncthreads();
+  for (int i = 0; i < count; ++i) {
+    describe(i + 2);
+    const StepStage& now = described(i);
+    if (i + 1 < count) bring_parameters(described(i + 1));
+    if (now.kind == StepStage::Kind::products) {
+      const StepShare mine = share(now);
+      const unsigned needed = now.mix.columns > 0 ? needed_mixes(now, mine) : 0;
+      auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
+      uint4 first[kStepPieces], second[kStepPieces];
+      WeightReader ahead(now, mine);
+      ahead.fetch(first);
+      if (ahead.more()) ahead.advance();
+      ahead.fetch(second);
+      if (ahead.more()) ahead.advance();
+      if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
+      if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      move_state(now);
+      gather_inputs(now, mine, needed, parameters, inputs, scratch);
+      multiply(now, mine, ahead, first, second, inputs, scratch.sums);
+      asm volatile("cp.async.wait_all;" ::: "memory");
+      arrive(&meeting->arrived);
+      continue;
+    }
+    float state[kKeys] = {};
+    if (now.kind == StepStage::Kind::heads) load_state(now, blockIdx.x, state);
+    if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+    move_state(now);
+    switch (now.kind) {
+      case StepStage::Kind::embed:
+        embed(now, token, scratch);
+        break;
+      case StepStage::Kind::mix:
+        mix(now, scratch);
+        break;
+      case StepStage::Kind::products:
+        break;
+      case StepStage::Kind::heads:
+        for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
+          if (h != static_cast<int>(blockIdx.x)) load_state(now, h, state);
+          head<T, X>(now, h, state, scratch);
+        }
+        break;
+      case StepStage::Kind::wkv4:
+        wkv4<T, X>(now.heads);
+    }
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    arrive(&meeting->arrived);  // also shows all threads the next description
+  }
+  if (threadIdx.x == 0 && atomicAdd(&meeting->left, 1) == gridDim.x - 1) {  // the last one clears up
+    meeting->arrived = 0;
+    meeting->left = 0;
+  }
+}
+
+}  // namespace
+
+StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type product_type,
+                         std::vector<DeviceBuffer> scratch, int multiprocessors)
+    : stages_(stages.size() * sizeof(StepStage), "a step"),
+      meeting_(sizeof(Meeting), "a step"),
+      scratch_(std::move(scratch)),
+      count_(static_cast<int>(stages.size())),
+      type_(product_type),
+      multiprocessors_(multiprocessors) {
+  DECIBAN_CUDA(cudaMemcpy(stages_.data(), stages.data(), stages_.bytes(), cudaMemcpyHostToDevice));
+  DECIBAN_CUDA(cudaMemset(meeting_.data(), 0, meeting_.bytes()));
+  shared_bytes_ = 0;
+  for (const StepStage& s : stages) shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
+}
+
+void StepProgram::run(Token token, cudaStream_t stream) const {
+  with_type(type_, [&]<typename X>() {
+    const auto kernel = step_kernel<X>;
+    DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared_bytes_)));
+    // All blocks must be on the card together.
+    cudaLaunchAttribute together{};
+    together.id = cudaLaunchAttributeCooperative;
+    together.val.cooperative = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = static_cast<unsigned>(multiprocessors_);
+    config.blockDim = kThreads;
+    config.dynamicSmemBytes = shared_bytes_;
+    config.stream = stream;
+    config.attrs = &together;
+    config.numAttrs = 1;
+    DECIBAN_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<const StepStage*>(stages_.as<StepStage>()),
+                                    count_, token, meeting_.as<Meeting>()));
+  });
+}
+
+}  // namespace deciban::cuda

@@ -1,0 +1,57 @@
+// One step of one sequence as a list of stages, which one resident kernel works through: between stages all
+// its blocks meet.  Made by StepRecorder, run by StepProgram.
+#pragma once
+
+#include "engine/cuda/few_dot.cuh"
+#include "engine/cuda/wkv_heads.cuh"
+
+namespace deciban::cuda {
+
+struct alignas(16) StepStage {
+  static constexpr int kMostProducts = 8, kMostMixes = 8;
+  static constexpr int kWarps = 16;          // of a block
+  static constexpr int kMostColumns = 5120;  // of a row that is normalised
+  static constexpr unsigned kMostShared = 208 << 10;
+
+  enum class Kind { embed, mix, products, heads, wkv4 };
+  Kind kind = Kind::mix;
+
+  // embed: a table's row to mix.x, normalised if mix.weight is given.
+  const void* table = nullptr;
+  Tensor::Type table_type = Tensor::Type::f32;
+
+  // mix: a row's norm, its difference to the row before (`shift`, null: a norm alone) and its mixes. Products
+  // may begin with one: then each block makes for itself what it reads, and `h` takes the row that the next
+  // stage moves into the state.
+  struct Mix {
+    float* x = nullptr;
+    int columns = 0;  // 0: products of finished rows
+    const float *weight = nullptr, *bias = nullptr;
+    float eps = 0;
+    float *shift = nullptr, *h = nullptr;
+    int count = 0;
+    const float* by[kMostMixes] = {};  // null: the normalised row itself
+    View out[kMostMixes] = {};         // mix alone
+    View normed = {}, before = {};     // mix alone, if wanted
+  } mix;
+
+  // products: outputs are numbered through; `split` warps share an output's inputs.
+  int count = 0, outputs = 0, split = 1;
+  Few at[kMostProducts] = {};
+  int mixed[kMostProducts] = {};  // which mix a product reads; -1: its own x
+  // In shared memory: where a product's inputs begin, in elements; the mix's parameters, and the end, in
+  // bytes.
+  int place[kMostProducts] = {};
+  unsigned parameters = 0, shared = 0;
+
+  // heads, and wkv4 with w in `decay`, u in `bonus` and the channels in `size`.
+  int version = 0;
+  HeadsArgs heads = {};
+
+  // The state of a token shift, moved beside the stage's work, when all have read the old one.
+  const float* moved_from = nullptr;
+  float* moved_to = nullptr;
+  int moved = 0;
+};
+
+}  // namespace deciban::cuda
