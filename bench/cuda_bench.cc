@@ -1,5 +1,5 @@
 // Speed of whole models on CUDA devices: scoring many documents (all positions) and decoding a batch in
-// lockstep, with shares of what the card can do.
+// lockstep, with shares of what the card can do; or the operation of attention alone.
 //
 //   deciban_bench_cuda --model random:rwkv7-0.1b,random:rwkv7-1.5b --documents 64 --tokens 1024,4096 --batch
 //   1,256
@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/cuda_attention.h"
 #include "bench/model_cost.h"
 #include "engine/cuda_module.h"
 #include "engine/lm.h"
@@ -38,6 +39,10 @@ constexpr const char* kUsage =
     "  --batch          sequences decoded in lockstep; 0 to skip           1,256\n"
     "  --steps          tokens decoded of each                             64\n"
     "  --chunk          tokens computed together; 0: the engine's choice   0\n"
+    "  --context        tokens that each has read before                   0\n"
+    "  --attention      lengths to time attention alone at, and no models\n"
+    "  --head-size      sizes of its heads                                 64,128\n"
+    "  --kv-share       query heads of a head of keys                      1\n"
     "  --repeats        measurements of each; the best counts              3\n"
     "  --tflops         the card's bf16 products, TFLOP/s                  by its name\n"
     "  --bandwidth      its memory's, GB/s                                 by its name\n"
@@ -48,7 +53,8 @@ struct Options {
   std::string device = "cuda", json;
   bool deterministic = false, mixed = false;
   std::vector<int> documents{64}, tokens{1024}, batches{1, 256};
-  int steps = 64, repeats = 3, chunk = 0;
+  std::vector<int> attention, head_sizes{64, 128};
+  int steps = 64, repeats = 3, chunk = 0, context = 0, kv_share = 1;
   double tflops = 0, bandwidth = 0;
 };
 
@@ -124,6 +130,14 @@ Options parse(int argc, char** argv) {
       o.batches = numbers(flag, value, 0);
     } else if (flag == "--steps") {
       o.steps = number(flag, value, 1);
+    } else if (flag == "--context") {
+      o.context = number(flag, value, 0);
+    } else if (flag == "--attention") {
+      o.attention = numbers(flag, value, 1);
+    } else if (flag == "--head-size") {
+      o.head_sizes = numbers(flag, value, 2);
+    } else if (flag == "--kv-share") {
+      o.kv_share = number(flag, value, 1);
     } else if (flag == "--repeats") {
       o.repeats = number(flag, value, 1);
     } else if (flag == "--chunk") {
@@ -209,9 +223,24 @@ class Bench {
     options.chunk_rows = static_cast<std::size_t>(o.chunk);
     const auto start = std::chrono::steady_clock::now();
     model_ = open_model(spec, options);
-    shape_ = model_shape(spec);
-    cards_ = std::max<double>(1, static_cast<double>(model_->info().threads));
+    find_cost();
     load_ = seconds_since(start);
+  }
+
+  // Elements of all matrices that a token is multiplied with, the weights that a step does not read, and the
+  // floats that it reads and writes besides.
+  void find_cost() {
+    const ModelInfo& info = model_->info();
+    const double table = static_cast<double>(info.vocabulary) * static_cast<double>(info.width);
+    if (info.constant_state) {
+      const RwkvShape shape = model_shape(spec_);
+      elements_ = product_elements(shape);
+      state_floats_ = 2 * state_floats(shape);
+      cards_ = std::max<double>(1, static_cast<double>(info.threads));
+    } else {  // biases, norms and learned positions are little beside it
+      elements_ = static_cast<double>(info.parameters) - table;
+    }
+    unread_bytes_ = table * 2;
   }
 
   void run(nlohmann::json& results) {
@@ -262,7 +291,7 @@ class Bench {
     result["documents"] = documents;
     result["tokens"] = tokens;
     result["mixed"] = o_.mixed;
-    const double tflops = 2 * product_elements(shape_) * static_cast<double>(all) / seconds * 1e-12 / cards_;
+    const double tflops = 2 * elements_ * static_cast<double>(all) / seconds * 1e-12 / cards_;
     result["product_tflops"] = tflops;
     if (o_.tflops > 0) result["share"] = tflops / o_.tflops;
     print(result, fmt::format("score {}x{}", documents, tokens));
@@ -276,6 +305,13 @@ class Bench {
     std::vector<TokenScore> best(tokens.size());
     for (std::size_t i = 0; i < tokens.size(); ++i)
       tokens[i] = some_token(977 * i, model_->info().vocabulary);
+    if (o_.context > 0) {
+      std::vector<Token> text(static_cast<std::size_t>(o_.context));
+      for (std::size_t i = 0; i < text.size(); ++i) text[i] = some_token(i, model_->info().vocabulary);
+      for (std::size_t s = 0; s < tokens.size(); ++s) {
+        if (!states->read(s, text)) throw std::runtime_error("this model reads no context at once");
+      }
+    }
     const double seconds = best_seconds(o_.repeats,
                                         [&] {
                                           for (int i = 0; i < o_.steps; ++i) {
@@ -287,13 +323,14 @@ class Bench {
                            o_.steps;
     nlohmann::json result = begin("decode", seconds, batch);
     result["batch"] = batch;
-    // A step reads all weights but the embedding, and reads and writes the states.
-    const double table = static_cast<double>(shape_.vocabulary) * static_cast<double>(shape_.width) * 2;
-    const double bytes =
-        static_cast<double>(model_->memory().weights) / cards_ - table + 8 * state_floats(shape_) * batch;
+    result["context"] = o_.context;
+    // A step reads all weights but the embedding, and reads and writes the states, or reads the cache.
+    double bytes = static_cast<double>(model_->memory().weights) / cards_ - unread_bytes_;
+    bytes += model_->info().constant_state ? 4 * state_floats_ * batch : static_cast<double>(states->state_bytes());
     result["gigabytes_per_second"] = bytes / seconds * 1e-9;
     if (o_.bandwidth > 0) result["share"] = bytes / seconds * 1e-9 / o_.bandwidth;
-    print(result, fmt::format("decode {}", batch));
+    print(result, o_.context > 0 ? fmt::format("decode {}@{}", batch, o_.context)
+                                 : fmt::format("decode {}", batch));
     return result;
   }
 
@@ -308,9 +345,8 @@ class Bench {
 
   const Options& o_;
   std::string spec_;
-  RwkvShape shape_;
   std::unique_ptr<LanguageModel> model_;
-  double load_ = 0, cards_ = 1;
+  double load_ = 0, cards_ = 1, elements_ = 0, state_floats_ = 0, unread_bytes_ = 0;
 };
 
 int main_of(int argc, char** argv) {
@@ -331,6 +367,17 @@ int main_of(int argc, char** argv) {
              card.name, card.major, card.minor, o.tflops, o.bandwidth);
   nlohmann::json results = nlohmann::json::array();
   int failures = 0;
+  if (!o.attention.empty()) {
+    for (const std::string& mode : o.modes) {
+      AttentionBench bench{.lengths = o.attention, .head_sizes = o.head_sizes};
+      if (mode != "auto") bench.mode = mode;
+      bench.kv_share = o.kv_share;
+      bench.repeats = o.repeats;
+      bench.deterministic = o.deterministic;
+      time_attention(bench, results);
+    }
+    o.models.clear();
+  }
   for (const std::string& model : o.models) {
     for (const std::string& mode : o.modes) {
       try {

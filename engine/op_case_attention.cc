@@ -53,6 +53,9 @@ class AttentionProblem final : public OpProblem {
     for (std::size_t h = 0; c.has(kAlibi) && h < heads_; ++h) {
       slopes_.push_back(static_cast<float>(std::exp2(-0.5 * (h + 1))));
     }
+    for (Values* values : {&q_, &k_, &v_, &old_k_, &old_v_}) {
+      *values = rounded(inner_format(c), std::move(*values));
+    }
     scale_ = static_cast<float>(1 / std::sqrt(static_cast<double>(c.head_size)));
   }
   std::unique_ptr<OpRun> bind(Backend& backend, Ops& ops) const override;
@@ -86,14 +89,19 @@ class AttentionProblem final : public OpProblem {
       head.value[b] = second * cosine + first * sine;
     }
     // What passes through products is rounded to the cache's format.
-    const double stored = narrow() ? kNarrowEps : 0;
+    const double stored = narrow_eps();
     for (std::size_t i = 0; i < n; ++i) {
       head.value[i] *= scale;
       head.error[i] = relative * 2 * largest * kMagnitude * scale + stored * std::abs(head.value[i]);
+      if (c_.mode.activations == ActivationFormat::f16) head.error[i] += kHalfTiny;
     }
     return head;
   }
-  bool narrow() const { return c_.mode.activations == ActivationFormat::bf16; }
+  // Half an ulp, relative, of what keys, values and weights are kept as.
+  double narrow_eps() const {
+    if (c_.mode.activations == ActivationFormat::bf16) return kNarrowEps;
+    return c_.mode.activations == ActivationFormat::f16 ? 0x1p-11 : 0;
+  }
 
   // The outputs of one query head; keys[j] belongs to position j.
   void attend(const Bounded& q, const std::vector<Bounded>& keys, const std::vector<const float*>& values,
@@ -144,8 +152,10 @@ void AttentionProblem::attend(const Bounded& q, const std::vector<Bounded>& keys
       const double w = weight[j] / total, v = values[from + j][i];
       const double relative = doubt[j] + kEps * (8 + std::abs(score[j] - most));
       off += w * relative * (std::abs(v) + std::abs(sum)) + summing * w * std::abs(v);
-      // Weights and values in bf16; and weights below 2^-126 are nothing.
-      if (narrow()) off += 2 * kNarrowEps * w * std::abs(v);
+      // Weights and values in 16 bits; and weights below 2^-126 (of f16, beside the largest, 2^-25) are
+      // nothing.
+      off += 2 * narrow_eps() * w * std::abs(v);
+      if (c_.mode.activations == ActivationFormat::f16) off += kHalfTiny * (std::abs(v) + 1) / total;
     }
     value[i] = sum;
     error[i] = off + kTiny;
@@ -202,13 +212,14 @@ class AttentionProblem::Run final : public OpRun {
     params_.k_norm = {own(p.k_norm_), nullptr, kHeadEps, Norm::Kind::rms};
     cache_ = ops.allocate_cache({kLayers, c.kv_heads, c.head_size, c.mode.activations, c.window},
                                 p.sequences_.slots);
-    q_ = upload(ops, p.q_, c.rows, c.inputs);
-    k_ = upload(ops, p.k_, c.rows, p.kv_columns_);
-    v_ = upload(ops, p.v_, c.rows, p.kv_columns_);
+    const ActivationFormat inner = inner_format(c);
+    q_ = upload(ops, p.q_, c.rows, c.inputs, inner);
+    k_ = upload(ops, p.k_, c.rows, p.kv_columns_, inner);
+    v_ = upload(ops, p.v_, c.rows, p.kv_columns_, inner);
     if (c.history > 0) {
-      old_q_ = upload(ops, Values(c.history * c.inputs, 1.0f), c.history, c.inputs);
-      old_k_ = upload(ops, p.old_k_, c.history, p.kv_columns_);
-      old_v_ = upload(ops, p.old_v_, c.history, p.kv_columns_);
+      old_q_ = upload(ops, Values(c.history * c.inputs, 1.0f), c.history, c.inputs, inner);
+      old_k_ = upload(ops, p.old_k_, c.history, p.kv_columns_, inner);
+      old_v_ = upload(ops, p.old_v_, c.history, p.kv_columns_, inner);
       old_out_ = ops.allocate(c.history, c.inputs, Ops::product_type(c.mode.activations));
     }
     out_ = ops.allocate(c.rows, c.inputs, Ops::product_type(c.mode.activations));

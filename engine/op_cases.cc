@@ -217,10 +217,10 @@ std::vector<Grid> grids(Kind kind) {
   };
 }
 
-// What transformers need beyond RWKV; on the CPU.
-std::vector<Grid> transformer_grids() {
+// What transformers need beyond RWKV.
+std::vector<Grid> transformer_grids(Kind kind) {
   static const std::vector<Pieces> layouts = {Pieces::one, Pieces::singles, Pieces::mixed};
-  const std::vector<NumericMode> results = all_results(Kind::cpu);
+  const std::vector<NumericMode> results = all_results(kind);
   std::vector<Grid> all = {
       {.op = OpKind::norm_rows,
        .rows = {1, 13},
@@ -292,6 +292,48 @@ std::vector<Grid> group_grids() {
        .modes = narrow,
        .traits = {kPlain, kTies}},
   };
+}
+
+// Heads that accelerators have kernels of their own for, with sequences of many tiles, groups larger than an
+// instruction's rows, and narrow inputs.
+std::vector<Grid> wide_attention_grids() {
+  struct Shape {
+    std::size_t heads, kv_heads, head_size, rotary, window, history;
+    std::vector<Pieces> pieces;
+    unsigned traits;
+  };
+  const std::vector<Pieces> all_pieces = {Pieces::one, Pieces::singles, Pieces::mixed};
+  const Shape shapes[] = {
+      {2, 2, 64, 16, 0, 300, all_pieces, kPlain},
+      {4, 1, 128, 128, 0, 200, all_pieces, kInner},
+      {2, 1, 64, 64, 150, 290, all_pieces, kInner | kHeadNorm},
+      {2, 2, 128, 32, 100, 70, all_pieces, kInner | kInterleaved},
+      {4, 2, 64, 0, 0, 257, all_pieces, kAlibi | kInner},
+      {2, 2, 128, 0, 0, 129, all_pieces, kAlibi},
+      {20, 1, 64, 64, 0, 190, {Pieces::singles}, kInner},
+      {2, 1, 80, 20, 0, 200, all_pieces, kInner},
+      {1, 1, 256, 64, 90, 130, all_pieces, kPlain},
+      {2, 1, 256, 256, 0, 64, all_pieces, kInner | kAlibi},
+      {1, 1, 320, 64, 0, 70, all_pieces, kPlain},
+      {2, 1, 96, 96, 0, 66, all_pieces, kInner},
+  };
+  std::vector<Grid> all;
+  for (const Shape& s : shapes) {
+    Grid grid{.op = OpKind::attention,
+              .rows = {9, 300},
+              .outputs = {0},
+              .inputs = {s.heads * s.head_size},
+              .head_sizes = {s.head_size},
+              .modes = modes_of({"f32", "bf16a", "f16a"}),
+              .pieces = s.pieces,
+              .traits = {s.traits}};
+    grid.kv_heads = s.kv_heads;
+    grid.rotary = s.rotary;
+    grid.window = s.window;
+    grid.history = s.history;
+    all.push_back(std::move(grid));
+  }
+  return all;
 }
 
 // What accelerators keep narrow between products and recurrences.
@@ -511,7 +553,7 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> cases;
     for (const Grid& grid : grids(Kind::cpu)) expand(grid, cases);
-    for (const Grid& grid : transformer_grids()) expand(grid, cases);
+    for (const Grid& grid : transformer_grids(Kind::cpu)) expand(grid, cases);
     return cases;
   }();
   return all;
@@ -521,8 +563,10 @@ const std::vector<OpCase>& accelerator_op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> cases;
     for (const Grid& grid : grids(Kind::accelerator)) expand(grid, cases);
+    for (const Grid& grid : transformer_grids(Kind::accelerator)) expand(grid, cases);
     for (const Grid& grid : inner_grids()) expand(grid, cases);
     for (const Grid& grid : group_grids()) expand(grid, cases);
+    for (const Grid& grid : wide_attention_grids()) expand(grid, cases);
     // Models ask for narrow results where products read narrow inputs.
     std::erase_if(cases, [](const OpCase& c) {
       return c.has(kNarrow) && Ops::product_type(c.mode.activations) == Tensor::Type::f32;

@@ -15,6 +15,17 @@ OutOfDeviceMemory::~OutOfDeviceMemory() = default;
 
 void Ops::add_rows(const EmbeddingTable&, std::span<const Token>, Tensor) { refuse_attention(); }
 
+void Ops::add_positions(const EmbeddingTable& table, std::size_t offset, Layout layout, KvCache& cache,
+                        Tensor x) {
+  std::vector<Token> rows(x.rows);
+  for (const Piece& piece : layout) {
+    for (std::size_t i = 0; i < piece.count; ++i) {
+      rows[piece.row + i] = static_cast<Token>(cache.length(piece.slot) + i + offset);
+    }
+  }
+  add_rows(table, rows, x);
+}
+
 std::unique_ptr<KvCache> Ops::allocate_cache(const KvShape&, std::size_t) { refuse_attention(); }
 
 void Ops::attention(const Attention&, const Tensor&, const Tensor&, const Tensor&, Layout, KvCache&,

@@ -283,6 +283,11 @@ class DECIBAN_API Ops {
   // x[i] += table[rows[i]]: learned positions.
   virtual void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x);
 
+  // The same with the row of each token's position plus `offset`: what the pieces' sequences have read, and
+  // on.  The cache has room for the pieces.  May be part of a repeated step, as positions come from the cache.
+  virtual void add_positions(const EmbeddingTable& table, std::size_t offset, Layout layout, KvCache& cache,
+                             Tensor x);
+
   virtual std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots);
   // Appends the pieces' k and v ([rows, kv_heads * head_size]) to `layer` of the cache, which has room for
   // them, and writes what each row's q ([rows, heads * head_size]) finds there to `out` (f32 or product
@@ -336,7 +341,7 @@ class DECIBAN_API Backend {
   virtual std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
-  // Whether its Ops have add_rows(), allocate_cache(), attention(), RMS norms and norms without bias: what
+  // Whether its Ops have add_rows(), add_positions(), allocate_cache(), attention(), RMS norms and norms without bias: what
   // transformers need beyond RWKV.  Elsewhere these throw std::logic_error.
   virtual bool computes_attention() const { return false; }
   // Why this device does not compute in `mode`, in words; empty if it does.

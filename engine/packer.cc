@@ -16,7 +16,7 @@
 namespace deciban {
 namespace {
 
-constexpr std::size_t kWindow = 96;     // sequences a worker holds at once, started or waiting for a fork
+constexpr std::size_t kWindow = 96;  // least of a worker's window where rows are spread
 constexpr std::size_t kLogitTile = 32;  // rows of logits handed out together
 // Where rows are spread: the least piece of a sequence that does not end with it (and the least chunk that is
 // tried where memory is short), and what pieces are whole multiples of.
@@ -162,7 +162,7 @@ class Worker {
         chunk_rows_(options.chunk_rows),
         spread_(options.spread),
         in_work_(std::min(options.most_sequences, runner.slots())),
-        window_(spread_ ? std::max(kWindow, 2 * in_work_) : kWindow) {
+        window_(spread_ ? std::max(kWindow, 2 * in_work_) : options.window) {
     for (std::size_t slot = runner.slots(); slot-- > 0;) free_slots_.push_back(slot);
   }
 

@@ -48,6 +48,7 @@ struct PackOptions {
   // have to read, so that recurrences run side by side and the sequences end together.
   bool spread = false;
   std::size_t most_sequences = SIZE_MAX;  // that a worker has in work where rows are spread, if it has slots
+  std::size_t window = 96;  // most sequences that a worker holds where they go in order
   std::size_t most_tokens = SIZE_MAX;     // that a sequence may have; longer ones fail
 };
 

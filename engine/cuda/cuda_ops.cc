@@ -7,7 +7,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "engine/cuda/attention.h"
 #include "engine/cuda/check.h"
+#include "engine/cuda/kv_cache.h"
 #include "engine/cuda/launch.h"
 #include "engine/cuda/layout.h"
 #include "engine/cuda/packed.h"
@@ -149,6 +151,34 @@ class CudaOps final : public Ops {
     if (recorder_) return recorder_->wkv7(params, r, w, k, v, a, g, layout, state, out);
     cuda::wkv7(params, r, w, k, v, a, g, layouts_.on_device(layout), state, out, stream_);
   }
+  void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x) override {
+    use();
+    if (recorder_) throw NotRecorded();
+    const std::size_t mark = arena_.mark();
+    auto* chosen = reinterpret_cast<Token*>(arena_.allocate(rows.size_bytes()));
+    DECIBAN_CUDA(cudaMemcpyAsync(chosen, rows.data(), rows.size_bytes(), cudaMemcpyHostToDevice, stream_));
+    add_table_rows(static_cast<const CudaTable&>(table), chosen, x, stream_);
+    arena_.release(mark);
+  }
+  void add_positions(const EmbeddingTable& table, std::size_t offset, Layout layout, KvCache& cache,
+                     Tensor x) override {
+    use();
+    if (recorder_) throw NotRecorded();
+    const KvView view = static_cast<PagedCache&>(cache).view(layout, 0);
+    add_table_positions(static_cast<const CudaTable&>(table), view, offset, x, stream_);
+  }
+  std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {
+    const AttentionKernel kernel = attention_kernel(device_, product_type(shape.format), shape.head_size);
+    return std::make_unique<PagedCache>(shape, slots, device_.index, attention_tile_rows(kernel), stream_,
+                                        cache_addresses_);
+  }
+  void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
+                 KvCache& cache, std::size_t layer, Tensor out) override {
+    use();
+    if (recorder_) throw NotRecorded();
+    cuda::attention(device_, arena_, params, q, k, v, layout, static_cast<PagedCache&>(cache), layer, out,
+                    stream_);
+  }
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     use();
     if (rows.size() == 0) return;
@@ -203,6 +233,8 @@ class CudaOps final : public Ops {
   std::map<std::uint64_t, Graph> graphs_;
   std::optional<StepRecorder> recorder_;  // while a step is recorded as a program
   std::uint64_t addresses_ = 0;           // raised when something that graphs know moves
+  std::shared_ptr<std::uint64_t> cache_addresses_ =
+      std::make_shared<std::uint64_t>(0);  // the same, of caches
   bool repeating_ = false;
 };
 
@@ -464,7 +496,7 @@ void CudaOps::repeat(std::uint64_t key, std::span<const Token> tokens, const std
     ~Reset() { flag = false; }
   } reset{repeating_};
   Graph& graph = graphs_[key];
-  const std::uint64_t now = layouts_.version() + addresses_;
+  const std::uint64_t now = layouts_.version() + addresses_ + *cache_addresses_;
   if (graph.exec != nullptr && graph.layout == now) {
     DECIBAN_CUDA(cudaGraphLaunch(graph.exec, stream_));
     return;
@@ -488,7 +520,7 @@ void CudaOps::repeat(std::uint64_t key, std::span<const Token> tokens, const std
   const cudaError_t made = cudaGraphInstantiate(&graph.exec, recorded, 0);
   cudaGraphDestroy(recorded);
   check(made, "cudaGraphInstantiate");
-  graph.layout = layouts_.version() + addresses_;
+  graph.layout = layouts_.version() + addresses_ + *cache_addresses_;
   DECIBAN_CUDA(cudaGraphLaunch(graph.exec, stream_));
 }
 

@@ -23,14 +23,16 @@ struct DeviceLayout {
 // rows.cu
 void embed_rows(const CudaTable& table, const Token* tokens, const Norm* norm, const Tensor& x,
                 cudaStream_t stream);
-void norm_rows(const Tensor& x, const std::size_t* rows, const Norm& norm, const Tensor& out,
-               cudaStream_t stream);
 void norm_mix(const Tensor& x, const Norm& norm, const DeviceLayout& layout, StateView shift,
               std::span<const Vector* const> mixes, std::span<const Tensor> outs, const Tensor* h,
               const Tensor* h_prev, cudaStream_t stream);
 
 // Rows of one type to another, padding included.
 void cast(const Tensor& from, const Tensor& to, cudaStream_t stream);
+
+// row_norms.cu: out[i] = norm(x[rows[i]]) of any kind.
+void norm_rows(const Tensor& x, const std::size_t* rows, const Norm& norm, const Tensor& out,
+               cudaStream_t stream);
 
 // wkv4.cu, wkv_heads.cu
 void wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,

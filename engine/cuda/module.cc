@@ -38,6 +38,7 @@ class CudaBackend final : public Backend {
   }
   std::unique_ptr<Ops> open(int) override { return cuda_ops(device_); }
   std::uint64_t weight_bytes() const override { return *bytes_; }
+  bool computes_attention() const override { return true; }
   std::string refusal(NumericMode mode) const override {
     if (mode.weights == WeightFormat::f8 || mode.activations == ActivationFormat::f8) {
       if (mode.weights == WeightFormat::f8 && mode.activations != ActivationFormat::f8)

@@ -109,12 +109,14 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
     : mode_(mode), total_(std::move(total)) {
   if (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32)
     mode.weights = mode_.weights = WeightFormat::i8g32;
-  if (tensor.shape.size() != 2) {
+  // The outputs may be spread over several leading dimensions, but for generated values and groups.
+  const bool flat = tensor.generated_seed().has_value() || group_of(mode.weights) != 0;
+  if (tensor.shape.size() < 2 || (tensor.shape.size() > 2 && flat)) {
     throw std::runtime_error("tensor '" + tensor.name + "' has " + std::to_string(tensor.shape.size()) +
                              " dimensions, a matrix has 2");
   }
-  outputs_ = tensor.shape[0];
-  inputs_ = tensor.shape[1];
+  inputs_ = tensor.shape.back();
+  outputs_ = tensor.elements() / inputs_;
   if (group_of(mode.weights) != 0) {
     make_groups(tensor);
     *total_ += this->bytes();

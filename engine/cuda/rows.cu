@@ -1,4 +1,4 @@
-// Row operations: embedding, normalisation, token shift with its mixes.
+// Row operations: embedding, token shift with its norm and mixes.
 #include <algorithm>
 #include <stdexcept>
 
@@ -60,14 +60,6 @@ __global__ void embed_kernel(const T* table, int columns, const Token* tokens, b
   float* row = x + blockIdx.x * stride;
   for (int c = threadIdx.x; c < columns; c += blockDim.x) row[c] = to_float(from[c]);
   if (normed) normalise_row(row, columns, norm, row, shared);  // each thread reads what it wrote itself
-}
-
-template <typename T>
-__global__ void norm_rows_kernel(const float* x, std::size_t stride, int columns, const std::size_t* rows,
-                                 NormArgs norm, T* out, std::size_t out_stride) {
-  __shared__ float shared[32];
-  predecessors_done();
-  normalise_row(x + rows[blockIdx.x] * stride, columns, norm, out + blockIdx.x * out_stride, shared);
 }
 
 struct MixArgs {
@@ -202,17 +194,6 @@ void embed_rows(const CudaTable& table, const Token* tokens, const Norm* norm, c
 
                  static_cast<const T*>(table.data()), static_cast<int>(x.columns), tokens, norm != nullptr,
                  norm == nullptr ? NormArgs{} : arguments(*norm), x.f32(), x.stride);
-  });
-}
-
-void norm_rows(const Tensor& x, const std::size_t* rows, const Norm& norm, const Tensor& out,
-               cudaStream_t stream) {
-  const int threads = static_cast<int>(std::clamp<std::size_t>((x.columns + 31) / 32 * 32, 32, 256));
-  with_type(out.type, [&]<typename T>() {
-    launch_after(norm_rows_kernel<T>, static_cast<unsigned>(out.rows), threads, 0, stream,
-
-                 x.f32(), x.stride, static_cast<int>(x.columns), rows, arguments(norm),
-                 static_cast<T*>(out.data), out.stride);
   });
 }
 

@@ -51,7 +51,7 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
     const bool inside = r < rows;
     char* y = at(f.y, r);
     const char *base = at(f.base, r), *target = at(f.target, r);
-    const char* gate = static_cast<char*>(f.gate.data) + (r * f.gate.stride + column) * 2;
+    const char* gates = static_cast<char*>(f.gate.data) + (r * f.gate.stride + column) * 2;
     // What y is combined with is loaded for several places at once: a store could change what is behind the
     // next load, so the compiler would wait for every one.
     constexpr int kBatch = kColumns / 16 < 8 ? kColumns / 16 : 8;
@@ -66,7 +66,7 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
         if constexpr (kCombine == add || kCombine == gate_add) {
           old[b] = load4(reinterpret_cast<const float*>(y + 8 * j * kBytes));
         }
-        if constexpr (kCombine == gate_add) one[b] = *reinterpret_cast<const uint2*>(gate + 16 * j);
+        if constexpr (kCombine == gate_add || kCombine == gate) one[b] = *reinterpret_cast<const uint2*>(gates + 16 * j);
         if constexpr (kCombine == lerp) {
           one[b] = *reinterpret_cast<const uint2*>(base + 16 * j);
           other[b] = *reinterpret_cast<const uint2*>(target + 16 * j);
@@ -96,6 +96,9 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
           const float4 g = widened(one[b], f.gate.type == Tensor::Type::bf16);
           p = {fmaf(g.x, p.x, old[b].x), fmaf(g.y, p.y, old[b].y), fmaf(g.z, p.z, old[b].z),
                fmaf(g.w, p.w, old[b].w)};
+        } else if constexpr (kCombine == gate) {
+          const float4 g = widened(one[b], f.gate.type == Tensor::Type::bf16);
+          p = {g.x * p.x, g.y * p.y, g.z * p.z, g.w * p.w};
         } else if constexpr (kCombine == lerp) {
           const float4 from = widened(one[b], base_bf16), to = widened(other[b], target_bf16);
           p = {fmaf(to.x - from.x, p.x, from.x), fmaf(to.y - from.y, p.y, from.y),
@@ -121,8 +124,9 @@ __host__ __device__ inline bool has_own_code(const Finish& f) {
   }
   if (f.combine == Combine::store) {
     return f.act == Act::none || f.act == Act::relu2 || f.act == Act::sigmoid || f.act == Act::tanh ||
-           f.act == Act::silu;
+           f.act == Act::silu || f.act == Act::relu || f.act == Act::gelu || f.act == Act::gelu_tanh;
   }
+  if (f.combine == Combine::gate) return f.act == Act::silu && !wide(f.y) && !wide(f.gate);
   if (f.combine == Combine::add) return f.act == Act::none;
   if (f.combine == Combine::gate_add) return f.act == Act::none && !wide(f.gate);
   return f.combine == Combine::lerp && f.act == Act::sigmoid && !wide(f.y) && !wide(f.base) &&
@@ -150,6 +154,12 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
     if (f.act == Act::sigmoid) return go.template operator()<Act::sigmoid, Combine::store, Width::narrow>();
     if (f.act == Act::tanh) return go.template operator()<Act::tanh, Combine::store, Width::narrow>();
     if (f.act == Act::silu) return go.template operator()<Act::silu, Combine::store, Width::narrow>();
+    if (f.act == Act::relu) return go.template operator()<Act::relu, Combine::store, Width::narrow>();
+    if (f.act == Act::gelu) return go.template operator()<Act::gelu, Combine::store, Width::narrow>();
+    if (f.act == Act::gelu_tanh)
+      return go.template operator()<Act::gelu_tanh, Combine::store, Width::narrow>();
+  } else if (f.combine == Combine::gate && f.act == Act::silu && !wide(f.y) && !wide(f.gate)) {
+    return go.template operator()<Act::silu, Combine::gate, Width::narrow>();
   } else if (f.combine == Combine::add && f.act == Act::none) {
     return go.template operator()<Act::none, Combine::add, Width::wide>();
   } else if (f.combine == Combine::gate_add && f.act == Act::none && !wide(f.gate)) {

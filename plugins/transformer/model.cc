@@ -13,15 +13,14 @@
 #include "engine/packer.h"
 #include "plugins/transformer/net.h"
 #include "plugins/transformer/stream.h"
+#include "plugins/transformer/workspace.h"
 
 namespace deciban::transformer {
 namespace {
 
 constexpr int kNumericsVersion = 1;  // raised whenever a log-probability may change
-// All keys and values of the sequences in work, together: as many sequences of the training length as fit.
-constexpr std::uint64_t kCacheBudget = std::uint64_t{2} << 30;
-constexpr std::size_t kMostSlots = 64;
-constexpr std::size_t kChunkValues = 196608;  // of the residual stream: 256 rows at width 768
+// Streams of an accelerator that score at once: one plans and reads back while the other computes.
+constexpr std::size_t kCardStreams = 2;
 
 // Puts back what was taken from a source, so that it can be counted before it is worked on.
 class Replay final : public SequenceSource {
@@ -42,10 +41,6 @@ class Replay final : public SequenceSource {
   std::vector<Sequence> taken_;
   std::size_t next_ = 0;
 };
-
-std::uint64_t token_bytes(const Shape& s, NumericMode mode) {
-  return 2 * s.layers * s.kv_heads * s.head_size * Tensor::element_bytes(Ops::product_type(mode.activations));
-}
 
 // The mode that keeps the file's own precision: its most common matrix format, quantised ones widened to f32.
 std::string stored_mode(const Checkpoint& checkpoint) {
@@ -84,34 +79,40 @@ std::string chosen_mode(const Checkpoint& checkpoint, const Shape& shape, const 
 class Model final : public LanguageModel {
  public:
   Model(std::unique_ptr<Backend> backend, std::unique_ptr<Net> net, std::unique_ptr<Tokenizer> tokenizer,
-        ModelInfo info, std::size_t chunk_rows, std::size_t slots)
+        ModelInfo info, StreamPlan plan)
       : backend_(std::move(backend)),
         net_(std::move(net)),
         tokenizer_(std::move(tokenizer)),
         info_(std::move(info)),
-        chunk_rows_(chunk_rows != 0 ? chunk_rows
-                                    : std::clamp<std::size_t>(kChunkValues / net_->shape().width, 128, 512)),
-        slots_(slots) {}
+        plan_(plan) {}
 
   const ModelInfo& info() const override { return info_; }
   std::vector<Token> encode(std::string_view text) const override { return tokenizer_->encode(text); }
   std::string decode(std::span<const Token> tokens) const override { return tokenizer_->decode(tokens); }
   std::string normalise(std::string_view text) const override { return tokenizer_->normalise(text); }
 
-  // One worker a thread as long as there are sequences; the threads of a few long ones work together.
+  // One worker a thread (of an accelerator: a stream) as long as there are sequences; the threads of a few long
+  // ones work together.
   void score(SequenceSource& next, ScoreSink& done) override {
-    Replay source(next, static_cast<std::size_t>(info_.threads));
+    const bool card = accelerator();
+    const std::size_t most = card ? kCardStreams : static_cast<std::size_t>(info_.threads);
+    Replay source(next, most);
     const std::size_t workers = std::max<std::size_t>(source.seen(), 1);
-    const int team = std::max(1, info_.threads / static_cast<int>(workers));
-    const std::size_t slots = std::max<std::size_t>(1, slots_ / workers);
-    PackOptions options{.workers = workers, .chunk_rows = chunk_rows_, .vocabulary = info_.vocabulary};
+    const int team = card ? 1 : std::max(1, info_.threads / static_cast<int>(workers));
+    const std::size_t slots = card ? plan_.slots : std::max<std::size_t>(1, plan_.slots / workers);
+    PackOptions options{.workers = workers, .chunk_rows = plan_.chunk_rows, .vocabulary = info_.vocabulary};
+    if (card) options.window = slots;  // many short sequences make one chunk
     if (most_tokens() != 0) options.most_tokens = most_tokens() + 1;  // the last one is not read
     score_packed(source, done, options,
-                 [&](std::size_t) { return std::make_unique<Tracked>(*this, team, slots); });
+                 [&](std::size_t) { return std::make_unique<Lent>(*this, take_stream(team, slots)); });
   }
 
   std::unique_ptr<Batch> start_batch(std::size_t n) override {
     if (n == 0) throw std::invalid_argument("a batch needs at least one sequence");
+    {
+      const std::lock_guard lock(mutex_);
+      idle_.clear();  // their memory may be what the batch needs
+    }
     return std::make_unique<StreamBatch>(*this, n);
   }
 
@@ -119,16 +120,38 @@ class Model final : public LanguageModel {
     MemoryUse use;
     use.weights = backend_->weight_bytes();
     const std::lock_guard lock(mutex_);
-    for (const Stream* stream : streams_) {
-      use.cache += stream->cache_bytes();
-      use.workspace += stream->workspace_bytes();
-    }
-    if (backend_->free_bytes()) use.device = use.weights + use.cache + use.workspace;
+    const auto add = [&use](const Stream& stream) {
+      use.cache += stream.cache_bytes();
+      use.workspace += stream.workspace_bytes();
+    };
+    for (const Stream* stream : streams_) add(*stream);
+    for (const auto& stream : idle_) add(*stream);
+    if (accelerator()) use.device = use.weights + use.cache + use.workspace;
     return use;
   }
 
  private:
   std::size_t most_tokens() const { return net_->shape().most_tokens; }
+  bool accelerator() const { return backend_->free_bytes().has_value(); }
+
+  // Streams of accelerators are kept between calls of score(): their memory is slow to get.
+  std::unique_ptr<Stream> take_stream(int threads, std::size_t slots) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!idle_.empty()) {
+        std::unique_ptr<Stream> stream = std::move(idle_.back());
+        idle_.pop_back();
+        return stream;
+      }
+    }
+    return std::make_unique<Stream>(*net_, *backend_, threads, slots);
+  }
+  void give_back(std::unique_ptr<Stream> stream) {
+    if (!accelerator()) return;
+    for (std::size_t slot = 0; slot < stream->slots(); ++slot) stream->reset(slot);
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(stream));
+  }
 
   // Stands in the model's memory account while it lives.
   class Listed {
@@ -149,22 +172,30 @@ class Model final : public LanguageModel {
     const Stream& stream_;
   };
 
-  class Tracked final : public ChunkRunner {
+  // A stream that goes back to the model.
+  class Lent final : public ChunkRunner {
    public:
-    Tracked(Model& model, int threads, std::size_t slots)
-        : stream_(*model.net_, *model.backend_, threads, slots), listed_(model, stream_) {}
-    std::size_t slots() const override { return stream_.slots(); }
-    void reset(std::size_t slot) override { stream_.reset(slot); }
-    void copy(std::size_t from, std::size_t to) override { stream_.copy(from, to); }
+    Lent(Model& model, std::unique_ptr<Stream> stream)
+        : model_(model), stream_(std::move(stream)), listed_(std::make_unique<Listed>(model, *stream_)) {}
+    ~Lent() override {
+      listed_.reset();
+      model_.give_back(std::move(stream_));
+    }
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+    std::size_t slots() const override { return stream_->slots(); }
+    void reset(std::size_t slot) override { stream_->reset(slot); }
+    void copy(std::size_t from, std::size_t to) override { stream_->copy(from, to); }
     void run(std::span<const Token> tokens, Layout layout, std::span<const std::size_t> rows,
              std::span<const Token> targets, std::span<TokenScore> scores) override {
-      stream_.run(tokens, layout, rows, targets, scores);
+      stream_->run(tokens, layout, rows, targets, scores);
     }
-    LogitRows logits(std::size_t first, std::size_t count) override { return stream_.logits(first, count); }
+    LogitRows logits(std::size_t first, std::size_t count) override { return stream_->logits(first, count); }
 
    private:
-    Stream stream_;
-    Listed listed_;
+    Model& model_;
+    std::unique_ptr<Stream> stream_;
+    std::unique_ptr<Listed> listed_;
   };
 
   class StreamBatch final : public Batch {
@@ -185,6 +216,20 @@ class Model final : public LanguageModel {
       }
       stream_.step_best(tokens, best);
     }
+    bool read(std::size_t i, std::span<const Token> tokens) override {
+      if (i >= stream_.slots()) {
+        throw std::invalid_argument(
+            fmt::format("sequence {} was asked of a batch of {}", i, stream_.slots()));
+      }
+      for (const Token token : tokens) check_id(token);
+      check_length(i, tokens.size());
+      for (std::size_t first = 0; first < tokens.size(); first += model_.plan_.chunk_rows) {
+        const auto part = tokens.subspan(first, std::min(model_.plan_.chunk_rows, tokens.size() - first));
+        const Piece piece{0, part.size(), i};
+        stream_.run(part, {&piece, 1}, {}, {}, {});
+      }
+      return true;
+    }
     void reset(std::size_t i) override { stream_.reset(i); }
     void copy(std::size_t from, std::size_t to) override { stream_.copy(from, to); }
     std::size_t state_bytes() const override { return stream_.cache_bytes(); }
@@ -196,14 +241,20 @@ class Model final : public LanguageModel {
             fmt::format("a batch of {} sequences was given {} tokens", stream_.slots(), tokens.size()));
       }
       for (std::size_t i = 0; i < tokens.size(); ++i) {
-        if (tokens[i] < 0 || static_cast<std::size_t>(tokens[i]) >= model_.info_.vocabulary) {
-          throw std::invalid_argument(fmt::format("token {} lies outside the model's vocabulary of {}",
-                                                  tokens[i], model_.info_.vocabulary));
-        }
-        if (model_.most_tokens() != 0 && stream_.length(i) >= model_.most_tokens()) {
-          throw std::runtime_error(fmt::format(
-              "sequence {} has read {} tokens: the model has no positions for more", i, stream_.length(i)));
-        }
+        check_id(tokens[i]);
+        check_length(i, 1);
+      }
+    }
+    void check_id(Token token) const {
+      if (token < 0 || static_cast<std::size_t>(token) >= model_.info_.vocabulary) {
+        throw std::invalid_argument(fmt::format("token {} lies outside the model's vocabulary of {}", token,
+                                                model_.info_.vocabulary));
+      }
+    }
+    void check_length(std::size_t i, std::size_t more) const {
+      if (model_.most_tokens() != 0 && stream_.length(i) + more > model_.most_tokens()) {
+        throw std::runtime_error(fmt::format(
+            "sequence {} has read {} tokens: the model has no positions for more", i, stream_.length(i)));
       }
     }
 
@@ -216,9 +267,10 @@ class Model final : public LanguageModel {
   std::unique_ptr<Net> net_;
   std::unique_ptr<Tokenizer> tokenizer_;
   ModelInfo info_;
-  std::size_t chunk_rows_, slots_;
+  StreamPlan plan_;
   mutable std::mutex mutex_;
-  std::vector<const Stream*> streams_;  // in use
+  std::vector<const Stream*> streams_;         // in use
+  std::vector<std::unique_ptr<Stream>> idle_;  // for the next call of score()
 };
 
 }  // namespace
@@ -240,8 +292,9 @@ std::unique_ptr<Backend> attention_backend(const ModelOptions& options) {
 
 void check_loads(const Checkpoint& checkpoint, const Shape& shape, const Backend& backend,
                  const ModelOptions& options) {
-  chosen_mode(checkpoint, shape, backend, options.format);
+  const std::string mode = chosen_mode(checkpoint, shape, backend, options.format);
   Net::check(checkpoint, shape);
+  check_fits(checkpoint, shape, numeric_mode(mode), backend);
 }
 
 std::unique_ptr<LanguageModel> load_transformer(const Checkpoint& checkpoint, const Shape& shape,
@@ -250,6 +303,7 @@ std::unique_ptr<LanguageModel> load_transformer(const Checkpoint& checkpoint, co
                                                 ModelInfo info) {
   info.format = chosen_mode(checkpoint, shape, *backend, options.format);
   const NumericMode mode = numeric_mode(info.format);
+  check_fits(checkpoint, shape, mode, *backend);
   info.family = shape.family;
   info.tokenizer = tokenizer->name();
   info.tokenizer_digest = tokenizer->digest();
@@ -268,12 +322,12 @@ std::unique_ptr<LanguageModel> load_transformer(const Checkpoint& checkpoint, co
   info.training_length = shape.training_length;
   info.context_limit = shape.training_length;
   for (const StoredTensor& tensor : checkpoint.tensors) info.parameters += tensor.elements();
+  const bool card = backend->free_bytes().has_value();
+  if (card) info.threads = static_cast<int>(kCardStreams);
   auto net = std::make_unique<Net>(checkpoint, shape, mode, *backend);
-  const std::uint64_t sequence = info.state_bytes * std::max<std::size_t>(1, shape.training_length);
-  const auto slots =
-      static_cast<std::size_t>(std::clamp<std::uint64_t>(kCacheBudget / sequence, 1, kMostSlots));
-  return std::make_unique<Model>(std::move(backend), std::move(net), std::move(tokenizer), std::move(info),
-                                 options.chunk_rows, slots);
+  StreamPlan plan = plan_stream(shape, mode, *backend, card ? kCardStreams : 1);
+  if (options.chunk_rows != 0) plan.chunk_rows = options.chunk_rows;
+  return std::make_unique<Model>(std::move(backend), std::move(net), std::move(tokenizer), std::move(info), plan);
 }
 
 }  // namespace deciban::transformer

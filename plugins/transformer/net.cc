@@ -134,32 +134,43 @@ KvShape Net::cache_shape() const {
 
 // x += attention(h).
 void Net::attend(Ops& ops, const Block& b, std::size_t layer, const Tensor& h, const Tensor& x, Layout layout,
-                 KvCache& cache) const {
+                 KvCache& cache, const Product* beside) const {
   const std::size_t attention = shape_.heads * shape_.head_size, kv = shape_.kv_heads * shape_.head_size;
-  const Tensor q = ops.allocate(x.rows, attention), k = ops.allocate(x.rows, kv),
-               v = ops.allocate(x.rows, kv);
-  const Product products[] = {{b.q.weight.get(), h, q, {.bias = b.q.bias.get()}},
-                              {b.k.weight.get(), h, k, {.bias = b.k.bias.get()}},
-                              {b.v.weight.get(), h, v, {.bias = b.v.bias.get()}}};
+  const Tensor::Type inner = ops.inner_type(mode_.activations);
+  const Tensor q = ops.allocate(x.rows, attention, inner), k = ops.allocate(x.rows, kv, inner),
+               v = ops.allocate(x.rows, kv, inner);
+  std::vector<Product> products = {{b.q.weight.get(), h, q, {.bias = b.q.bias.get()}},
+                                   {b.k.weight.get(), h, k, {.bias = b.k.bias.get()}},
+                                   {b.v.weight.get(), h, v, {.bias = b.v.bias.get()}}};
+  if (beside != nullptr) products.push_back(*beside);
   ops.products(products);
   const Tensor out = ops.allocate(x.rows, attention, product_type());
   ops.attention(b.attention, q, k, v, layout, cache, layer, out);
   ops.linear(*b.output.weight, out, x, {.combine = Epilogue::Combine::add, .bias = b.output.bias.get()});
 }
 
+Product Net::up(const Block& b, const Tensor& h, const Tensor& inner) const {
+  return {b.up.weight.get(), h, inner, {.act = shape_.act, .bias = b.up.bias.get()}};
+}
+
+void Net::down(Ops& ops, const Block& b, const Tensor& inner, const Tensor& x) const {
+  ops.linear(*b.down.weight, inner, x, {.combine = Epilogue::Combine::add, .bias = b.down.bias.get()});
+}
+
 // x += mlp(h).
 void Net::mlp(Ops& ops, const Block& b, const Tensor& h, const Tensor& x) const {
   const Tensor inner = ops.allocate(x.rows, shape_.ffn, product_type());
   if (shape_.gated) {
-    const Tensor up = ops.allocate(x.rows, shape_.ffn);
+    const Tensor up = ops.allocate(x.rows, shape_.ffn, ops.inner_type(mode_.activations));
     ops.linear(*b.up.weight, h, up, {.bias = b.up.bias.get()});
     ops.linear(
         *b.gate.weight, h, inner,
         {.act = shape_.act, .combine = Epilogue::Combine::gate, .bias = b.gate.bias.get(), .gate = up});
   } else {
-    ops.linear(*b.up.weight, h, inner, {.act = shape_.act, .bias = b.up.bias.get()});
+    const Product product = up(b, h, inner);
+    ops.products({&product, 1});
   }
-  ops.linear(*b.down.weight, inner, x, {.combine = Epilogue::Combine::add, .bias = b.down.bias.get()});
+  down(ops, b, inner, x);
 }
 
 Tensor Net::forward(Ops& ops, std::span<const Token> tokens, Layout layout, KvCache& cache) const {
@@ -174,13 +185,7 @@ Tensor Net::forward(Ops& ops, std::span<const Token> tokens, Layout layout, KvCa
     ops.embed(*embedding_, tokens, s.embedding_norm ? &norm : nullptr, x);
   }
   if (positions_ != nullptr) {
-    std::vector<Token> rows(tokens.size());
-    for (const Piece& piece : layout) {
-      for (std::size_t i = 0; i < piece.count; ++i) {
-        rows[piece.row + i] = static_cast<Token>(cache.length(piece.slot) + i + s.learned_offset);
-      }
-    }
-    ops.add_rows(*positions_, rows, x);
+    ops.add_positions(*positions_, s.learned_offset, layout, cache, x);
   }
   const Tensor h = ops.allocate(x.rows, s.width, product_type());
   const Tensor normed = s.norm_after ? ops.allocate(x.rows, s.width) : Tensor{};
@@ -197,8 +202,15 @@ Tensor Net::forward(Ops& ops, std::span<const Token> tokens, Layout layout, KvCa
       if (s.parallel) {
         const Tensor h2 = ops.allocate(x.rows, s.width, product_type());
         ops.norm(x, b.norm2.view(), h2);
-        attend(ops, b, i, h, x, layout, cache);
-        mlp(ops, b, h2, x);
+        if (s.gated) {
+          attend(ops, b, i, h, x, layout, cache);
+          mlp(ops, b, h2, x);
+        } else {  // the MLP does not wait for attention
+          const Tensor inner = ops.allocate(x.rows, s.ffn, product_type());
+          const Product first = up(b, h2, inner);
+          attend(ops, b, i, h, x, layout, cache, &first);
+          down(ops, b, inner, x);
+        }
       } else {
         attend(ops, b, i, h, x, layout, cache);
         ops.norm(x, b.norm2.view(), h);

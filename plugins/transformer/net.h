@@ -53,9 +53,12 @@ class Net {
   };
   class Loader;
 
+  // `beside`: one more product that may be computed together with q, k and v, or null.
   void attend(Ops& ops, const Block& block, std::size_t layer, const Tensor& h, const Tensor& x,
-              Layout layout, KvCache& cache) const;
+              Layout layout, KvCache& cache, const Product* beside = nullptr) const;
   void mlp(Ops& ops, const Block& block, const Tensor& h, const Tensor& x) const;
+  Product up(const Block& block, const Tensor& h, const Tensor& inner) const;  // of an MLP without gate
+  void down(Ops& ops, const Block& block, const Tensor& inner, const Tensor& x) const;
 
   Shape shape_;
   NumericMode mode_;

@@ -48,10 +48,23 @@ Tensor Stream::step_logits(std::span<const Token> tokens) {
       step_rows_.push_back(i);
     }
   }
-  read(tokens, step_layout_, step_rows_);
-  const Tensor y = ops_->allocate(tokens.size(), net_.shape().vocabulary);
-  ops_->linear(net_.head(), last_, y);
-  return y;
+  cache_->reserve(step_layout_);
+  // All tensors are made inside the body, from the arena's start, so that they lie at the same addresses in
+  // every call; when a recorded step is played again the body does not run and they stay as they are.
+  const auto body = [&] {
+    ops_->release(0);
+    const Tensor x = net_.forward(*ops_, tokens, step_layout_, *cache_);
+    last_ = net_.last(*ops_, x, step_rows_);
+    logit_rows_ = ops_->allocate(tokens.size(), net_.shape().vocabulary);
+    ops_->linear(net_.head(), last_, logit_rows_);
+  };
+  if (net_.shape().norm_after) {
+    body();  // brings rows to the host on the way
+  } else {
+    ops_->repeat(tokens.size(), tokens, body);
+  }
+  cache_->advance(step_layout_);
+  return logit_rows_;
 }
 
 LogitRows Stream::step(std::span<const Token> tokens) {

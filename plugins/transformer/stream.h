@@ -14,6 +14,7 @@ class Stream final : public ChunkRunner {
  public:
   Stream(const Net& net, Backend& backend, int threads, std::size_t slots);
 
+  const Net& net() const { return net_; }
   int threads() const { return threads_; }
   std::size_t slots() const override { return cache_->slots(); }
   void reset(std::size_t slot) override { cache_->reset(slot); }
@@ -40,7 +41,7 @@ class Stream final : public ChunkRunner {
   int threads_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<KvCache> cache_;
-  Tensor last_;
+  Tensor last_, logit_rows_;
   std::vector<Piece> step_layout_;
   std::vector<std::size_t> step_rows_;
   std::vector<float> logits_;

@@ -65,7 +65,7 @@ PY
 build_here() {
   if cmake --preset release -DDECIBAN_CUDA=ON -DDECIBAN_CUDA_ARCHITECTURES=90a >"$out/build.log" 2>&1 &&
     cmake --build build/release --parallel "$(nproc)" \
-      --target deciban cuda_tests deciban_bench_cuda deciban_cuda >>"$out/build.log" 2>&1; then
+      --target deciban cuda_tests deciban_bench_cuda deciban_cuda plugin_transformer >>"$out/build.log" 2>&1; then
     kit=build/release
     line build ok "$(tail -n 1 "$out/build.log")"
   else
@@ -122,6 +122,8 @@ run_speed() {
   bench small --model random:rwkv7-0.1b,random:rwkv4-169m --documents 64 --tokens 1024,4096 --batch 1,16,256
   bench middle --model random:rwkv7-1.5b,random:rwkv4-1.5b --documents 64 --tokens 1024 --batch 1,256 --repeats 2
   bench large --model random:rwkv7-7.2b,random:rwkv4-7b --documents 32 --tokens 1024 --batch 1 --repeats 1
+  bench transformers --model random:pythia-160m,random:pythia-1.4b --documents 64 --tokens 1024,2048 --batch 1,16
+  bench pythia-large --model random:pythia-6.9b --documents 32 --tokens 1024,2048 --batch 1 --repeats 2
   bench mixed --model random:rwkv7-0.1b --documents 256 --tokens 4096 --mixed yes --batch 0
   bench deterministic --model random:rwkv7-0.1b,random:rwkv7-1.5b --deterministic yes --documents 64 --tokens 1024 --batch 1
 }
@@ -134,6 +136,14 @@ run_peers() {
     line peers FAILED "$(tail -n 1 "$out/peers.log")"
   fi
   sed -n 's/^/    /p' "$out/peers.log" | tail -n 30 | tee -a "$table"
+  if timeout 200 python3 scripts/gpu/attention_peers.py --bench "$kit/bin/deciban_bench_cuda" \
+    --json "$out/attention.json" >"$out/attention.log" 2>&1; then
+    line attention ok ''
+  else
+    failed=yes
+    line attention FAILED "$(tail -n 1 "$out/attention.log")"
+  fi
+  sed -n 's/^/    /p' "$out/attention.log" | tail -n 30 | tee -a "$table"
 }
 
 for section in "${sections[@]}"; do

@@ -37,18 +37,19 @@ if [ "$compile" = yes ]; then
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DDECIBAN_CUDA=ON \
     "-DDECIBAN_CUDA_ARCHITECTURES=$architectures" -DCMAKE_BUILD_RPATH_USE_ORIGIN=ON \
     "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" "-DCMAKE_CUDA_COMPILER_LAUNCHER=$launcher" >&2
-  cmake --build "$build" --parallel "$(nproc)" --target "${programs[@]}" deciban_cuda >&2
+  cmake --build "$build" --parallel "$(nproc)" --target "${programs[@]}" deciban_cuda plugin_transformer >&2
 fi
 
 rm -rf "$out"
-mkdir -p "$out/bin" "$out/lib"
+mkdir -p "$out/bin" "$out/lib/deciban/plugins"
 for program in "${programs[@]}"; do
   cp "$build/bin/$program" "$out/bin/"
 done
 cp "$build/lib/libdeciban_engine.so" "$build/lib/libdeciban_cuda.so" "$out/lib/"
+cp "$build/lib/deciban/plugins/transformer.so" "$out/lib/deciban/plugins/"
 
 # Whatever these need, but the C and C++ libraries, which are newer there, and CUDA's.
-LD_LIBRARY_PATH="$out/lib" ldd "$out"/bin/* "$out"/lib/*.so |
+LD_LIBRARY_PATH="$out/lib" ldd "$out"/bin/* "$out"/lib/*.so "$out"/lib/deciban/plugins/*.so |
   sed -n 's/^\t[^ ]* => \(\/[^ ]*\) .*/\1/p' | sort -u |
   grep -Ev '/(libc|libm|libdl|librt|libpthread|libresolv|libgcc_s|libstdc\+\+|libcuda|libcublas|libcublasLt|libdeciban_[a-z]*)\.so' |
   while read -r library; do
@@ -61,7 +62,7 @@ for library in "$out"/lib/libicudata.so.*; do
   printf 'const char icudt%s_dat[64] = {0};\n' "$version" |
     gcc -shared -fPIC -Wl,-soname,"libicudata.so.$version" -x c -o "$library" -
 done
-strip --strip-unneeded "$out"/bin/* "$out"/lib/*.so* 2>/dev/null || true
+strip --strip-unneeded "$out"/bin/* "$out"/lib/*.so* "$out"/lib/deciban/plugins/*.so 2>/dev/null || true
 
 # For peers.py, if it was fetched before: pip download rwkv --no-deps -d build/wheels
 if compgen -G 'build/wheels/*.whl' >/dev/null; then

@@ -111,8 +111,32 @@ TEST_P(CudaOpCases, RepeatToTheBitWhenDeterministic) {
 INSTANTIATE_TEST_SUITE_P(Every, CudaOpCases,
                          testing::Values(OpKind::embed, OpKind::norm_mix, OpKind::linear, OpKind::wkv4,
                                          OpKind::wkv5, OpKind::wkv7, OpKind::norm_rows, OpKind::score_head,
-                                         OpKind::transfer),
+                                         OpKind::transfer, OpKind::add_rows, OpKind::attention),
                          [](const auto& info) { return std::string(name(info.param)); });
+
+// Kernels of attention that this device would not choose, on the heads that it has better ones for.
+TEST(CudaAttention, LesserKernelsAreWithinTheirTolerances) {
+  DECIBAN_NEEDS_CARD();
+  for (const char* kernel : {"mma", "plain"}) {
+    ASSERT_EQ(setenv("DECIBAN_CUDA_ATTENTION", kernel, 1), 0);
+    for (const bool deterministic : {false, true}) {
+      Card card(deterministic);
+      std::size_t seen = 0, cases = 0;
+      for (const OpCase& c : accelerator_op_cases()) {
+        if (c.op != OpKind::attention || Ops::product_type(c.mode.activations) == Tensor::Type::f32 ||
+            (c.head_size != 64 && c.head_size != 128) || seen++ % (3 * stride()) != 0)
+          continue;
+        ++cases;
+        const auto problem = make_problem(c);
+        const auto run = problem->bind(*card.backend, card.ops.fresh());
+        run->run();
+        EXPECT_EQ(judge(problem->expected(), run->outputs()).complaint, "") << kernel << ": " << name(c);
+      }
+      EXPECT_GT(cases, 0u);
+    }
+  }
+  unsetenv("DECIBAN_CUDA_ATTENTION");
+}
 
 // Collects linear() calls and hands them on as one group.
 class GroupingOps final : public ForwardingOps {
