@@ -30,7 +30,7 @@ constexpr const char* kUsage =
     "usage: deciban_bench_cuda [OPTION VALUE]…\n"
     "\n"
     "  --model          checkpoints or random:SHAPE, separated by commas   random:rwkv7-0.1b\n"
-    "  --mode           auto, f32, bf16a, f16a, w8a16, fp8 …               auto\n"
+    "  --mode           auto, f32, bf16a, int8, int4, fp8 …                auto\n"
     "  --device         cuda, cuda:1, cuda:0,1                             cuda\n"
     "  --deterministic  yes or no                                          no\n"
     "  --documents      documents scored together; 0 to skip               64\n"
