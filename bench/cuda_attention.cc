@@ -76,9 +76,10 @@ class Case {
       return t;
     };
     const double seconds = time(first(q_), first(k_), first(v_), single_, first(out_));
-    const double bytes = 2.0 * static_cast<double>(sequences_ * length_ * params_.kv_heads *
-                                                   params_.head_size * element_);
-    return {{"work", "attention step"}, {"seconds", seconds}, {"gigabytes_per_second", bytes / seconds * 1e-9}};
+    const double bytes =
+        2.0 * static_cast<double>(sequences_ * length_ * params_.kv_heads * params_.head_size * element_);
+    return {
+        {"work", "attention step"}, {"seconds", seconds}, {"gigabytes_per_second", bytes / seconds * 1e-9}};
   }
   std::size_t sequences() const { return sequences_; }
   const Attention& params() const { return params_; }
@@ -131,8 +132,9 @@ void time_attention(const AttentionBench& bench, nlohmann::json& results) {
         fmt::print("{:<15} {} heads of {} ({} of keys), {:>3} x {:<6} {:>9.3f} ms  {}\n",
                    r["work"].get<std::string>(), one.params().heads, head_size, one.params().kv_heads,
                    one.sequences(), length, r["seconds"].get<double>() * 1e3,
-                   r.contains("tflops") ? fmt::format("{:.0f} TFLOP/s", r["tflops"].get<double>())
-                                        : fmt::format("{:.0f} GB/s", r["gigabytes_per_second"].get<double>()));
+                   r.contains("tflops")
+                       ? fmt::format("{:.0f} TFLOP/s", r["tflops"].get<double>())
+                       : fmt::format("{:.0f} GB/s", r["gigabytes_per_second"].get<double>()));
         std::fflush(stdout);
         results.push_back(std::move(r));
       }

@@ -1,6 +1,5 @@
 #include "bench/roofline.h"
 
-#include <immintrin.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -13,6 +12,8 @@
 #include <numeric>
 #include <stdexcept>
 #include <thread>
+
+#include "bench/roofline_instructions.h"
 
 namespace deciban {
 namespace {
@@ -30,81 +31,6 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-// Each function runs `rounds` rounds of kChains independent multiply-adds.  Operands are opaque to the
-// compiler and results are kept; values stay finite and normal.
-constexpr int kChains = 12;      // covers a latency of six cycles at two a cycle, and fits sixteen registers
-constexpr int kWideChains = 24;  // of thirty-two
-using Work = void (*)(long rounds);
-
-template <typename T>
-inline void opaque(T& value) {
-  asm volatile("" : "+v"(value));
-}
-
-#define DECIBAN_CHAINS(VECTOR, CHAINS, START, STEP)                           \
-  VECTOR acc[CHAINS];                                                         \
-  _Pragma("GCC unroll 24") for (int i = 0; i < CHAINS; ++i) acc[i] = START;   \
-  for (long round = 0; round < rounds; ++round) {                             \
-    _Pragma("GCC unroll 24") for (int i = 0; i < CHAINS; ++i) STEP;           \
-    _Pragma("GCC unroll 24") for (int i = 0; i < CHAINS; ++i) opaque(acc[i]); \
-  }
-
-void sse2(long rounds) {
-  __m128 a = _mm_set1_ps(0.999f), b = _mm_set1_ps(1e-3f);
-  opaque(a);
-  opaque(b);
-  DECIBAN_CHAINS(__m128, kChains, b, acc[i] = _mm_add_ps(_mm_mul_ps(acc[i], a), b))
-}
-__attribute__((target("avx2,fma"))) void fma256(long rounds) {
-  __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-  opaque(a);
-  opaque(b);
-  DECIBAN_CHAINS(__m256, kChains, b, acc[i] = _mm256_fmadd_ps(a, b, acc[i]))
-}
-__attribute__((target("avx512f"))) void fma512(long rounds) {
-  __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
-  opaque(a);
-  opaque(b);
-  DECIBAN_CHAINS(__m512, kWideChains, b, acc[i] = _mm512_fmadd_ps(a, b, acc[i]))
-}
-__attribute__((target("avx512f,avx512bf16"))) void dot_bf16(long rounds) {
-  __m512 pairs = _mm512_castsi512_ps(_mm512_set1_epi32(0x3c003c00));
-  opaque(pairs);
-  const __m512bh a = (__m512bh)pairs;
-  DECIBAN_CHAINS(__m512, kWideChains, _mm512_set1_ps(1e-3f), acc[i] = _mm512_dpbf16_ps(acc[i], a, a))
-}
-__attribute__((target("avx512f,avx512vnni"))) void dot_i8(long rounds) {
-  __m512i a = _mm512_set1_epi8(1);
-  opaque(a);
-  // By hand: GCC 12 copies the accumulator at every use of the intrinsic.
-  DECIBAN_CHAINS(__m512i, kWideChains, _mm512_setzero_si512(),
-                 asm volatile("vpdpbusd %1, %1, %0"
-                              : "+v"(acc[i])
-                              : "v"(a)))
-}
-#undef DECIBAN_CHAINS
-
-enum class Instruction { sse2, fma256, fma512, bf16, i8 };
-struct Entry {
-  Instruction instruction;
-  std::string_view name;
-  Work work;
-  int chains;
-  int operations;  // of one instruction
-  bool (*supported)();
-};
-const Entry kEntries[] = {
-    {Instruction::sse2, "mulps + addps xmm", sse2, kChains, 4 * 2, [] { return true; }},
-    {Instruction::fma256, "vfmadd231ps ymm", fma256, kChains, 8 * 2,
-     [] { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0; }},
-    {Instruction::fma512, "vfmadd231ps zmm", fma512, kWideChains, 16 * 2,
-     [] { return __builtin_cpu_supports("avx512f") != 0; }},
-    {Instruction::bf16, "vdpbf16ps zmm", dot_bf16, kWideChains, 32 * 2,
-     [] { return __builtin_cpu_supports("avx512bf16") != 0; }},
-    {Instruction::i8, "vpdpbusd zmm", dot_i8, kWideChains, 64 * 2,
-     [] { return __builtin_cpu_supports("avx512vnni") != 0; }},
-};
-
 // The sum of what `rate(i)` returns in thread i; all threads begin at the same time.
 double together(int threads, const std::function<double(int)>& rate) {
   std::atomic<int> waiting{threads};
@@ -114,7 +40,7 @@ double together(int threads, const std::function<double(int)>& rate) {
     for (int i = 0; i < threads; ++i) {
       team.emplace_back([&, i] {
         --waiting;
-        while (waiting > 0) _mm_pause();
+        while (waiting > 0) relax();
         rates[i] = rate(i);
       });
     }
@@ -123,7 +49,7 @@ double together(int threads, const std::function<double(int)>& rate) {
 }
 
 // Long enough that threads which begin a little apart still compute together nearly all the time.
-double gflops_of(const Entry& entry, int threads) {
+double gflops_of(const Instruction& instruction, int threads) {
   constexpr long kRounds = 20'000;
   constexpr double kSeconds = 0.01;
   return together(threads, [&](int) {
@@ -131,10 +57,10 @@ double gflops_of(const Entry& entry, int threads) {
     const double start = cpu_seconds();
     double rounds = 0;
     do {
-      entry.work(kRounds);
+      instruction.work(kRounds);
       rounds += kRounds;
     } while (seconds_since(begin) < kSeconds);
-    return rounds * entry.chains * entry.operations / (cpu_seconds() - start) * 1e-9;
+    return rounds * instruction.chains * instruction.operations / (cpu_seconds() - start) * 1e-9;
   });
 }
 
@@ -153,21 +79,22 @@ struct Block {
   std::unique_ptr<std::uint64_t, Free> data;
 };
 
+// GCC's vectors of 16 bytes, which every architecture has.
+using Two = std::uint64_t __attribute__((vector_size(16), may_alias));
+
 // Four streams side by side keep more cache lines under way than one.
 std::uint64_t read_all(const Block& block) {
   constexpr std::size_t kStreams = 4, kLine = 4;  // vectors of a cache line
-  const auto* p = reinterpret_cast<const __m128i*>(block.data.get());
-  const std::size_t part = block.size / 16 / kStreams;
-  __m128i sums[kStreams] = {};
+  const auto* p = reinterpret_cast<const Two*>(block.data.get());
+  const std::size_t part = block.size / sizeof(Two) / kStreams;
+  Two sums[kStreams] = {};
   for (std::size_t i = 0; i < part; i += kLine) {
     for (std::size_t s = 0; s < kStreams; ++s) {
-      for (std::size_t j = 0; j < kLine; ++j)
-        sums[s] = _mm_add_epi64(sums[s], _mm_load_si128(p + s * part + i + j));
+      for (std::size_t j = 0; j < kLine; ++j) sums[s] += p[s * part + i + j];
     }
   }
-  const __m128i sum = _mm_add_epi64(_mm_add_epi64(sums[0], sums[1]), _mm_add_epi64(sums[2], sums[3]));
-  return static_cast<std::uint64_t>(_mm_cvtsi128_si64(sum)) +
-         static_cast<std::uint64_t>(_mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum)));
+  const Two sum = sums[0] + sums[1] + (sums[2] + sums[3]);
+  return sum[0] + sum[1];
 }
 
 // By the clock, all threads reading at the same time: memory is what they share.
@@ -220,8 +147,9 @@ Rate settle(const std::function<double()>& sample, double budget) {
 Roofline::Roofline(int threads) {
   for (int n = 1; n <= threads; ++n) {
     std::vector<Peak> peaks;
-    for (const Entry& entry : kEntries) {
-      if (entry.supported()) peaks.push_back({entry.name, settle([&] { return gflops_of(entry, n); }, 0.3)});
+    for (const Instruction& instruction : instructions()) {
+      if (!instruction.supported()) continue;
+      peaks.push_back({instruction.name, settle([&] { return gflops_of(instruction, n); }, 0.3)});
     }
     peaks_.push_back(std::move(peaks));
     bandwidth_.push_back(measure_bandwidth(n));
@@ -237,20 +165,9 @@ const Rate& Roofline::bandwidth(int threads) const {
 }
 
 const Peak& Roofline::peak(std::string_view kernels, NumericMode mode, int threads) const {
-  Instruction wanted = Instruction::fma512;
-  if (kernels == "baseline") {
-    wanted = Instruction::sse2;
-  } else if (kernels == "avx2") {
-    wanted = Instruction::fma256;
-  } else if (kernels == "avx512bf16") {
-    if (mode.activations == ActivationFormat::bf16) wanted = Instruction::bf16;
-    if (mode.activations == ActivationFormat::i8) wanted = Instruction::i8;
-  }
-  for (const Entry& entry : kEntries) {
-    if (entry.instruction != wanted) continue;
-    for (const Peak& peak : peaks(threads)) {
-      if (peak.instruction == entry.name) return peak;
-    }
+  const std::string_view wanted = instruction_of(kernels, mode);
+  for (const Peak& peak : peaks(threads)) {
+    if (peak.instruction == wanted) return peak;
   }
   throw std::runtime_error("this CPU cannot run the kernel table '" + std::string(kernels) + "'");
 }

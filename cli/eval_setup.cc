@@ -37,7 +37,8 @@ ModelOptions model_options(const EvalOptions& options) {
     throw std::invalid_argument(fmt::format("--threads {}: must not be negative", options.threads));
   result.threads = options.threads;
   result.chunk_rows = parse_batch(options.batch);
-  result.deterministic = options.deterministic;
+  // What is verified is coded and decoded: both must meet the same probabilities.
+  result.deterministic = options.deterministic || !options.verify.empty();
   return result;
 }
 
@@ -96,7 +97,7 @@ std::string read_text(const std::filesystem::path& path) {
 std::map<std::string, std::string> run_policies(const EvalOptions& options, const RunOptions& run) {
   return {{"start", run.start.name()}, {"limit", run.limit.name()},
           {"shard", run.shard.name()}, {"mode", options.mode},
-          {"device", options.device},  {"deterministic", options.deterministic ? "yes" : "no"},
+          {"device", options.device},  {"deterministic", model_options(options).deterministic ? "yes" : "no"},
           {"batch", options.batch},    {"tokenizer", options.tokenizer}};
 }
 

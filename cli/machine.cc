@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string_view>
 
+#include "engine/ops.h"
+
 namespace deciban {
 namespace {
 
@@ -38,11 +40,9 @@ Machine this_machine() {
                                                                : static_cast<unsigned>(online);
   machine.memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
                    static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v3")) machine.isa.push_back("avx2");
-  if (__builtin_cpu_supports("x86-64-v4")) machine.isa.push_back("avx512");
-  if (__builtin_cpu_supports("avx512bf16")) machine.isa.push_back("avx512bf16");
-#endif
+  for (const std::string& isa : supported_isas()) {
+    if (isa != "baseline") machine.isa.push_back(isa);
+  }
   utsname name{};
   if (::uname(&name) == 0) {
     machine.system = fmt::format("{} {} {}", name.sysname, name.release, name.machine);

@@ -11,7 +11,7 @@ struct Machine {
   std::string cpu;               // "AMD EPYC 9V74 80-Core Processor"
   unsigned cpus = 0;             // logical ones that this process may use
   std::uint64_t memory = 0;      // bytes
-  std::vector<std::string> isa;  // what matters for speed and is there: "avx2", "avx512", "avx512bf16"
+  std::vector<std::string> isa;  // what matters for speed and is there: "avx2", "avx512", "neon_dot" …
   std::string system;            // "Linux 6.1.0"
 };
 Machine this_machine();

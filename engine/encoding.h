@@ -17,7 +17,7 @@ void convert_strided(Encoding encoding, const std::byte* data, std::size_t first
                      std::size_t count, float* out);
 
 // Bytes of a row of so many elements, the last block filled up.
-std::size_t row_bytes(Encoding encoding, std::size_t elements);
+DECIBAN_API std::size_t row_bytes(Encoding encoding, std::size_t elements);
 
 // IEEE half precision, subnormals, infinities and NaNs included.
 float half_to_float(std::uint16_t half);

@@ -54,7 +54,8 @@ float round_to(WeightFormat format, float value) {
 }
 
 Values on_grid(NumericMode mode, Values w, std::size_t outputs, std::size_t inputs, bool transposed) {
-  const bool bytes = mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32;
+  const bool bytes = mode.weights == WeightFormat::i8g32 ||
+                     (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32);
   const std::size_t group = bytes ? 32 : group_of(mode.weights);
   if (group == 0) return w;
   const auto bf16 = [](float value) { return round_to(WeightFormat::bf16, value); };

@@ -122,6 +122,9 @@ Bounded products(const Values& w, std::size_t outputs, std::size_t inputs, bool 
     std::vector<double> row(inputs);
     for (std::size_t k = 0; k < inputs; ++k) {
       row[k] = round_to(mode.weights, transposed ? w[k * outputs + n] : w[n * inputs + k]);
+      // What is multiplied by bf16 is made bf16 first.
+      if (group_of(mode.weights) != 0 && mode.activations == ActivationFormat::bf16)
+        row[k] = round_to(WeightFormat::bf16, static_cast<float>(row[k]));
     }
     const Seen weight = seen_as(mode.weights == WeightFormat::i8, mode.weights == WeightFormat::f8, row);
     for (std::size_t r = 0; r < rows; ++r) {

@@ -26,7 +26,7 @@ namespace deciban {
 // input (symmetric, to nearest), and products of two i8 operands are summed exactly in i32.  f8 is e4m3,
 // with scales like those of i8.  i4 weights are q s + m, q from 0 to 15, with a scale s and a minimum m, both
 // bf16, for each group of an output's inputs: 32 of them, or 64 for i4g64.  i8g32 are q s with a bf16 scale
-// for each 32 inputs: what the CPU makes of i8 weights by f32 activations.
+// for each 32 inputs: what backends make of i8 weights by f32 activations.
 enum class WeightFormat { f32, bf16, f16, i8, f8, i4, i4g64, i8g32 };
 enum class ActivationFormat { f32, bf16, f16, i8, f8 };
 
@@ -346,6 +346,9 @@ class DECIBAN_API Backend {
   virtual bool computes_attention() const { return false; }
   // Why this device does not compute in `mode`, in words; empty if it does.
   virtual std::string refusal(NumericMode mode) const = 0;
+  // What this device computes where `asked` was asked for by its word: accelerators read bf16 activations in
+  // the modes of quantised weights.
+  virtual NumericMode computed(NumericMode asked) const { return asked; }
   // The mode in which this device usually computes weights stored as f32, bf16 or f16 (the word): what "auto"
   // means.
   virtual std::string usual_mode(const std::string& stored) const { return stored; }
@@ -359,7 +362,8 @@ class DECIBAN_API Backend {
 };
 
 // The CPU backend with the best kernel table this machine supports, or the one that DECIBAN_ISA names
-// (baseline | avx2 | avx512 | avx512bf16).  Throws for an unknown or unsupported one.
+// (baseline | avx2 | avx512 | avx512bf16 on x86-64; neon | neon_dot | neon_bf16 on aarch64).  Throws for an
+// unknown or unsupported one.
 DECIBAN_API std::unique_ptr<Backend> cpu_backend();
 DECIBAN_API std::unique_ptr<Backend> cpu_backend(const std::string& isa);
 DECIBAN_API std::vector<std::string> supported_isas();

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "engine/cpu/group_blocks.h"
 #include "engine/encoding.h"
 
 namespace deciban {
@@ -92,6 +93,10 @@ void apply(const FileBytes& file, const QuantisedEntry& entry, StoredTensor& ten
 }
 
 }  // namespace
+
+const std::byte* stored_blocks(const StoredTensor& tensor, WeightFormat format) {
+  return cpu::rows_of(tensor, format);
+}
 
 std::string describe_quantised(const std::vector<QuantisedEntry>& entries) {
   json all = json::object();

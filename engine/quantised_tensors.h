@@ -8,6 +8,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/mapped_file.h"
+#include "engine/ops.h"
 
 namespace deciban {
 
@@ -23,6 +24,10 @@ struct QuantisedEntry {
 
 // The metadata's text.
 std::string describe_quantised(const std::vector<QuantisedEntry>& entries);
+
+// Where the rows of blocks of a matrix lie that is stored in this format, its last dimension being the
+// inputs; null if it is stored otherwise.  For backends that keep them as they are.
+DECIBAN_API const std::byte* stored_blocks(const StoredTensor& tensor, WeightFormat format);
 
 // Turns the U8 tensors that the file's metadata describes into quantised ones.  Throws, naming file and
 // tensor, for a description that does not fit.

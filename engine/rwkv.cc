@@ -8,9 +8,10 @@
 namespace deciban {
 
 WeightFormat weight_format(std::string_view name, WeightFormat asked) {
+  if (asked == WeightFormat::f8) return name.ends_with(".weight") ? asked : WeightFormat::bf16;
   if (asked != WeightFormat::i4 && asked != WeightFormat::i4g64) return asked;
   const bool large = name.starts_with("blocks.") && name.ends_with(".weight");
-  return large ? asked : WeightFormat::i8;
+  return large ? asked : WeightFormat::i8g32;
 }
 
 std::unique_ptr<Weight> RwkvLoader::matrix(const StoredTensor& tensor) const {

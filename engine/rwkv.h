@@ -49,7 +49,7 @@ struct OwnedNorm {
 };
 
 // What a matrix is kept as where `asked` was asked for: with four bits, the head and the LoRA matrices, which
-// are few and lose most by it, keep eight.
+// are few and lose most by it, keep eight; with e4m3 the LoRA matrices, too small to gain, stay bf16.
 WeightFormat weight_format(std::string_view name, WeightFormat asked);
 
 // Hands a checkpoint's tensors to a backend.

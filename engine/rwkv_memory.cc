@@ -41,9 +41,19 @@ std::string gib(std::uint64_t bytes) {
   return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
 }
 
+// What the largest matrix takes when an accelerator makes bf16 of quantised weights for a long product.
+std::uint64_t widened_bytes(const Checkpoint& official, NumericMode mode) {
+  if (mode.weights != WeightFormat::i8 && group_of(mode.weights) == 0) return 0;
+  std::uint64_t most = 0;
+  for (const StoredTensor& tensor : official.tensors) {
+    if (tensor.name != "emb.weight") most = std::max<std::uint64_t>(most, tensor.elements() * 2);
+  }
+  return most;
+}
+
 // The narrower mode to try, if this device has one.
 std::string narrower(NumericMode mode, const Backend& backend) {
-  for (const char* word : {"bf16a", "bf16", "w8a16", "int8"}) {
+  for (const char* word : {"bf16a", "bf16", "w8a16", "int8", "int4"}) {
     const NumericMode other = numeric_mode(word);
     if (element_bytes(other.weights) < element_bytes(mode.weights) && backend.refusal(other).empty()) {
       return fmt::format("a narrower mode (--mode {}), ", word);
@@ -100,7 +110,8 @@ void check_fits(const Checkpoint& official, const RwkvShape& shape, NumericMode 
   const auto free = backend.free_bytes();
   if (!free) return;
   const std::uint64_t weights = weight_bytes(official, mode), state = state_bytes(shape),
-                      workspace = kLeastRows * row_bytes(shape, mode) + kFixedBytes;
+                      workspace =
+                          kLeastRows * row_bytes(shape, mode) + widened_bytes(official, mode) + kFixedBytes;
   const std::uint64_t needed = weights + state + workspace;
   if (needed <= *free) return;
   throw std::runtime_error(fmt::format(

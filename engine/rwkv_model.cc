@@ -381,7 +381,7 @@ std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official, std::unique
   for (const auto& backend : backends) check_rwkv(official, *backend, word);
   const RwkvShape shape = rwkv_shape(official);
   info.format = rwkv_mode(official, *backends.front(), word);
-  const NumericMode mode = numeric_mode(info.format);
+  const NumericMode mode = backends.front()->computed(numeric_mode(info.format));
   info.family = name(shape.version);
   info.tokenizer = tokenizer->name();
   info.tokenizer_digest = tokenizer->digest();

@@ -9,6 +9,7 @@
 
 #include "bench/mixers/mixer_kernels.h"
 #include "engine/generated_values.h"
+#include "engine/ops.h"
 
 namespace deciban {
 namespace {
@@ -28,16 +29,18 @@ constexpr std::array kTable{
     MixerEntry{"rwkv7", "RWKV-7", "O(T d)", "O(d)", "its paper", "linear", "constant"},
 };
 
-struct Isa {
-  const MixerKernels* kernels;
-  bool (*supported)();
-};
 // Best last.
-const Isa kIsas[] = {
-    {&kernels_mixers_baseline, [] { return true; }},
-    {&kernels_mixers_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
-    {&kernels_mixers_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
-};
+#if defined(__aarch64__)
+const MixerKernels* const kTables[] = {&kernels_mixers_neon};
+#else
+const MixerKernels* const kTables[] = {&kernels_mixers_baseline, &kernels_mixers_avx2,
+                                       &kernels_mixers_avx512};
+#endif
+
+bool supported(const MixerKernels& table) {
+  const std::vector<std::string> isas = supported_isas();
+  return std::find(isas.begin(), isas.end(), table.name) != isas.end();
+}
 
 }  // namespace
 
@@ -84,8 +87,8 @@ const MixerEntry& find_mixer(const std::string& name) {
 
 std::vector<std::string> mixer_isas() {
   std::vector<std::string> names;
-  for (const Isa& isa : kIsas)
-    if (isa.supported()) names.emplace_back(isa.kernels->name);
+  for (const MixerKernels* table : kTables)
+    if (supported(*table)) names.emplace_back(table->name);
   return names;
 }
 
@@ -93,14 +96,15 @@ std::string mixer_isa() {
   const char* set = std::getenv("DECIBAN_ISA");
   if (set == nullptr || *set == 0) return mixer_isas().back();
   const std::string word = set;
-  return word.starts_with("avx512") ? "avx512" : word;
+  if (word.starts_with("avx512")) return "avx512";
+  return word.starts_with("neon") ? "neon" : word;
 }
 
 std::unique_ptr<Mixer> make_mixer(std::string_view name, const std::string& isa) {
   find_mixer(std::string(name));
   const std::string wanted = isa.empty() ? mixer_isa() : isa;
-  for (const Isa& candidate : kIsas)
-    if (wanted == candidate.kernels->name && candidate.supported()) return candidate.kernels->make(name);
+  for (const MixerKernels* table : kTables)
+    if (wanted == table->name && supported(*table)) return table->make(name);
   throw std::invalid_argument(
       fmt::format("this CPU has no instruction set '{}'; it has {}", wanted, fmt::join(mixer_isas(), ", ")));
 }

@@ -14,7 +14,9 @@ struct MixerKernels {
 };
 
 extern "C" {
+// Those of the architecture that is compiled for.
 extern const MixerKernels kernels_mixers_baseline, kernels_mixers_avx2, kernels_mixers_avx512;
+extern const MixerKernels kernels_mixers_neon;
 }
 
 }  // namespace deciban

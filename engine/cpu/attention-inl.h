@@ -91,17 +91,17 @@ inline __attribute__((always_inline)) void multiply(const std::byte* const (&x)[
         for (int v = 0; v < NV; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
       }
     } else {
-#if defined(__AVX512BF16__)
-      __m512bh b[NV];
+#if defined(DECIBAN_DOT_PAIRS)
+      Pairs b[NV];
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) b[v] = (__m512bh)_mm512_loadu_si512(row + v * kWidth * 4);
+      for (int v = 0; v < NV; ++v) b[v] = load_pairs(row + v * kWidth * 4);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         std::int32_t pair;
         std::memcpy(&pair, x[r] + 4 * i, 4);
-        const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
+        const Pairs a = set_pairs(pair);
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], a, b[v]);
+        for (int v = 0; v < NV; ++v) acc[r][v] = dot_pairs(acc[r][v], a, b[v]);
       }
 #else
 #pragma GCC unroll 8

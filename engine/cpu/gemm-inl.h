@@ -6,6 +6,11 @@
 #include "engine/cpu/pack-inl.h"
 #include "engine/cpu/simd.h"
 #include "engine/cpu/tiles-inl.h"
+#if defined(__aarch64__)
+#include "engine/cpu/tiles_neon-inl.h"
+#else
+#include "engine/cpu/tiles_x86-inl.h"
+#endif
 
 namespace deciban::cpu {
 namespace {
@@ -116,11 +121,11 @@ class AheadPlan {
 };
 
 inline std::size_t inputs_of_step(const Operand& o, bool widened) {
-  if (o.x_scales != nullptr) return 4;
-  if (o.x_bf16) return 2;
-  if (widened || o.format == WeightFormat::f32 || o.format == WeightFormat::f16) return 1;
+  if (o.x_scales != nullptr) return kStepI8;
+  if (o.x_bf16) return kStepBf16;
+  if (widened || o.format == WeightFormat::f32 || o.format == WeightFormat::f16) return kStepF32;
   if (o.format == WeightFormat::i8g32) return 4;
-  return group_of(o.format) != 0 ? 8 : 2;
+  return group_of(o.format) != 0 ? 8 : kStepWidening;
 }
 
 // Calls done(row, rows, tile) with the finished tile of every kRows rows of one panel.

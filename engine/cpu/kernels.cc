@@ -36,7 +36,7 @@ extern const Kernels KERNELS;
 const Kernels KERNELS = {DECIBAN_STRING(KERNELS) + sizeof("kernels_") - 1,
                          kPanel,
                          kBlock,
-#if defined(__AVX512BF16__)
+#if defined(DECIBAN_DOT_PAIRS)
                          true,
 #else
                          false,

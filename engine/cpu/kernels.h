@@ -14,7 +14,7 @@
 //
 // Summation order of a product, the same for any number of rows: f32 activations: k = 0, 1, … in one f32
 // accumulator per output, with i4 weights of fma(1 + q / 16, 16 s, m - 16 s); bf16 activations: pairs (2i,
-// 2i + 1) in ascending i, as vdpbf16ps does where there is one; i8: exact.
+// 2i + 1) in ascending i, as vdpbf16ps or bfdot do where there is one; i8: exact.
 #pragma once
 
 #include <cstddef>
@@ -226,9 +226,5 @@ inline std::size_t head_scratch_floats(const Kernels& kernels, std::size_t input
 // The table of the instruction set named (supported_isas() of ops.h lists what this machine has).  Throws
 // std::invalid_argument for an unknown name, std::runtime_error for one that this CPU lacks.
 DECIBAN_API const Kernels& find_kernels(const std::string& isa);
-
-extern "C" {
-extern const Kernels kernels_baseline, kernels_avx2, kernels_avx512, kernels_avx512bf16;
-}
 
 }  // namespace deciban::cpu

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -31,14 +32,14 @@ Pages::Pages(std::size_t bytes) : bytes_(bytes) {
   }
   data_ = static_cast<std::byte*>(p);
   if (room == 0) return;
-  constexpr std::size_t kPage = 4096;
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));  // 4, 16 or 64 KiB on ARM
   const auto begin = reinterpret_cast<std::uintptr_t>(p);
   const std::size_t before = round_up(begin, kHugePage) - begin;
-  const std::size_t behind = (room - before) / kPage * kPage;
+  const std::size_t behind = (room - before) / page * page;
   std::byte* end = data_ + bytes + room;
   if (before > 0) munmap(p, before);
   data_ += before;
-  std::byte* kept = data_ + round_up(bytes, kPage);
+  std::byte* kept = data_ + round_up(bytes, page);
   if (behind > 0 && kept < end) munmap(kept, static_cast<std::size_t>(end - kept));
   madvise(data_, bytes, MADV_HUGEPAGE);  // a wish, not a need
 }

@@ -76,7 +76,7 @@ bool pack_pairs(const std::uint16_t* rows, std::size_t row_stride, std::size_t o
     for (std::size_t k = 0; k < from.inputs; k += kWidth) {
       const std::size_t count = from.inputs - k < kWidth ? from.inputs - k : kWidth;
       for (std::size_t r = n; r < n + kWidth && r < outputs; ++r) {
-        _mm_prefetch(reinterpret_cast<const char*>(from.rows + r * from.stride + k) + kNear, _MM_HINT_T1);
+        prefetch_far(reinterpret_cast<const char*>(from.rows + r * from.stride + k) + kNear);
       }
       V columns[kWidth];
       from.square(k, n, columns);

@@ -12,6 +12,8 @@ constexpr int kSpins = 2000;
 inline void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");  // "yield" does nothing on most cores; this empties the pipeline
 #endif
 }
 

@@ -1,5 +1,6 @@
-// The matrix-product micro-kernels: a few rows times one panel, sums in registers.  Included by kernels.cc
-// alone.
+// What the matrix-product micro-kernels share (a few rows times one panel, sums in registers), and those for
+// weights in groups, which are alike on every architecture; the others are in tiles_x86-inl.h and
+// tiles_neon-inl.h.  Included by kernels.cc alone.
 #pragma once
 
 #include <cstring>
@@ -12,7 +13,7 @@ namespace {
 
 using namespace simd;
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr int kRows = 6, kVectors = 4;  // 24 accumulators of 32 registers
 #elif defined(__AVX2__)
 inline constexpr int kRows = 6, kVectors = 2;  // 12 of 16
@@ -31,9 +32,7 @@ struct Ahead {
   std::size_t lines = 0;
 };
 inline void bring(Ahead& ahead) {
-  for (std::size_t i = 0; i < ahead.lines; ++i) {
-    _mm_prefetch(reinterpret_cast<const char*>(ahead.at) + i * 64, _MM_HINT_T0);
-  }
+  for (std::size_t i = 0; i < ahead.lines; ++i) prefetch(ahead.at + i * 64);
   ahead.at += ahead.lines * 64;
 }
 
@@ -67,101 +66,8 @@ inline __attribute__((always_inline)) void store_tile(float* tile, const V (&acc
   }
 }
 
-// Tiles are [rows][kPanel] f32.  Each function adds inputs [0, count) of its operands to the sums `start` (or
-// to zero) and writes `tile`.
-template <int R>
-inline void tile_f32(const float* x, std::size_t xs, const float* w, std::size_t count, Ahead ahead,
-                     const float* start, float* tile) {
-  V acc[R][kVectors];
-  load_tile<R>(start, acc);
-  for_steps<stride_of(R, false)>(
-      count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
-        V b[kVectors];
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) b[v] = load(w + k * kPanel + v * kWidth);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          const V a = set(x[r * xs + k]);
-#pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
-        }
-      });
-  store_tile<R>(tile, acc);
-}
-
-// The same sums from weights that are widened on the way: for few rows, where widening a block first does not
-// pay.
-template <int R, WeightFormat F>
-inline void tile_widening(const float* x, std::size_t xs, const std::byte* w, std::size_t count, Ahead ahead,
-                          const float* start, float* tile) {
-  V acc[R][kVectors];
-  load_tile<R>(start, acc);
-  if constexpr (F == WeightFormat::f16) {
-    const auto* half = reinterpret_cast<const std::uint16_t*>(w);
-    for_steps<stride_of(R, false)>(
-        count, ahead, [&](std::size_t k) __attribute__((always_inline)) {
-          V b[kVectors];
-#pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) b[v] = load_f16(half + k * kPanel + v * kWidth);
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) {
-            const V a = set(x[r * xs + k]);
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
-          }
-        });
-  } else {
-    const auto add_even = [&](std::size_t i) __attribute__((always_inline)) {
-      V b[kVectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) b[v] = first_of_pairs(w + (i * kPanel + v * kWidth) * 4);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        const V a = set(x[r * xs + 2 * i]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, b[v], acc[r][v]);
-      }
-    };
-    // Few rows leave registers for the pairs, so that each is loaded once: loads under way are what keeps
-    // memory busy.
-    for_steps<stride_of(R, false)>(
-        count / 2, ahead, [&](std::size_t i) __attribute__((always_inline)) {
-          V odd[kVectors];
-          if constexpr (R <= 2) {
-            I pairs[kVectors];
-            V even[kVectors];
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) {
-              pairs[v] = load_int(w + (i * kPanel + v * kWidth) * 4);
-              asm("" : "+v"(pairs[v]));  // GCC 12 would load it twice
-            }
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) {
-              even[v] = first_of_pairs(pairs[v]);
-              odd[v] = second_of_pairs(pairs[v]);
-            }
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-              const V a = set(x[r * xs + 2 * i]);
-#pragma GCC unroll 8
-              for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, even[v], acc[r][v]);
-            }
-          } else {
-            add_even(i);
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) odd[v] = second_of_pairs(w + (i * kPanel + v * kWidth) * 4);
-          }
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) {
-            const V a = set(x[r * xs + 2 * i + 1]);
-#pragma GCC unroll 8
-            for (int v = 0; v < kVectors; ++v) acc[r][v] = fma(a, odd[v], acc[r][v]);
-          }
-        });
-    if (count % 2 != 0) add_even(count / 2);
-  }
-  store_tile<R>(tile, acc);
-}
+// Tiles are [rows][kPanel] f32.  Each tile_* function adds inputs [0, count) of its operands to the sums
+// `start` (or to zero) and writes `tile`.
 
 // Weights in groups: what a packed panel holds of them, and their values.
 template <WeightFormat F>
@@ -251,86 +157,6 @@ inline void tile_groups(const float* x, std::size_t xs, const std::byte* w, std:
     }
   }
   store_tile<R>(tile, acc);
-}
-
-// bf16 weights and activations.  x rows are read as 32-bit pairs.
-template <int R>
-inline void tile_bf16(const std::uint16_t* x, std::size_t xs, const std::byte* w, std::size_t count,
-                      Ahead ahead, const float* start, float* tile) {
-  V acc[R][kVectors];  // GCC 12 keeps __m512 accumulators in registers where it spills __m512i ones
-  load_tile<R>(start, acc);
-  for_steps<stride_of(R, false)>((count + 1) / 2, ahead, [&](std::size_t k) __attribute__((always_inline)) {
-    const std::byte* row = w + k * kPanel * 4;
-#if defined(__AVX512BF16__)
-    __m512bh b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = (__m512bh)_mm512_loadu_si512(row + v * kWidth * 4);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      std::int32_t pair;
-      std::memcpy(&pair, x + r * xs + 2 * k, 4);
-      const __m512bh a = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], a, b[v]);
-    }
-#else
-                                               // No dot product of pairs in this ISA: the products are exact in f32, summed one after the other.
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const V even = first_of_pairs(row + v * kWidth * 4), odd = second_of_pairs(row + v * kWidth * 4);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) {
-        std::uint32_t pair;
-        std::memcpy(&pair, x + r * xs + 2 * k, 4);
-        const std::uint32_t low = pair << 16, high = pair & 0xffff0000u;
-        float a0, a1;
-        std::memcpy(&a0, &low, 4);
-        std::memcpy(&a1, &high, 4);
-        acc[r][v] = fma(set(a1), odd, fma(set(a0), even, acc[r][v]));
-      }
-    }
-#endif
-  });
-  store_tile<R>(tile, acc);
-}
-
-// i8 weights and activations: exact sums of all inputs (i32 holds K up to 66,000), then the scales.
-template <int R>
-inline void tile_i8(const std::uint8_t* x, std::size_t xs, const float* x_scales, const std::byte* panel,
-                    std::size_t inputs, Ahead ahead, float* tile) {
-  const std::size_t quads = (inputs + 3) / 4;
-  I acc[R][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[r][v] = set_int(0);
-  }
-  for_steps<stride_of(R, true)>(
-      quads, ahead, [&](std::size_t k) __attribute__((always_inline)) {
-        I b[kVectors];
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) b[v] = load_int(panel + (k * kPanel + v * kWidth) * 4);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-          std::int32_t quad;
-          std::memcpy(&quad, x + r * xs + 4 * k, 4);
-          const I a = set_int(quad);
-#pragma GCC unroll 8
-          for (int v = 0; v < kVectors; ++v) acc[r][v] = dot4(acc[r][v], a, b[v]);
-        }
-      });
-  const std::byte* scales = panel + quads * kPanel * 4;
-  const std::byte* shift = scales + kPanel * 4;
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    const V scale = load(reinterpret_cast<const float*>(scales) + v * kWidth);
-    const I sums = load_int(shift + v * kWidth * 4);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      store(tile + r * kPanel + v * kWidth,
-            mul(mul(to_float(sub_int(acc[r][v], sums)), scale), set(x_scales[r])));
-    }
-  }
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ inline void bring_token(const WkvHeadArgs& a, std::size_t t) {
   if (t >= a.rows) return;
   const auto row = [&](const float* p, std::size_t stride) {
     for (std::size_t c = 0; p != nullptr && c < a.size; c += 16) {
-      _mm_prefetch(reinterpret_cast<const char*>(p + t * stride + c), _MM_HINT_T0);
+      prefetch(p + t * stride + c);
     }
   };
   row(a.r, a.r_stride);

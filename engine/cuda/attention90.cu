@@ -46,7 +46,7 @@ __device__ inline std::uint64_t value_operand(const void* p, int apart) {
 }
 
 struct Work {
-  int4 tile;  // first row, rows, slot, position
+  int4 tile;              // first row, rows, slot, position
   int head, first, last;  // tiles of keys
 };
 template <int kKeys>
@@ -96,8 +96,8 @@ __device__ void copy_pages(const AttentionArgs& a, const Work& w, unsigned char*
 #pragma unroll
     for (int i = 0; i < P::kPages; ++i) {
       // Behind the last page lies nothing that is seen, but it must be finite.
-      from[i] = reinterpret_cast<const std::byte*>(__shfl_sync(
-          0xffffffffu, reinterpret_cast<unsigned long long>(mine), (p - begin) % 32 + i));
+      from[i] = reinterpret_cast<const std::byte*>(
+          __shfl_sync(0xffffffffu, reinterpret_cast<unsigned long long>(mine), (p - begin) % 32 + i));
       from[i] += offset;
     }
 #pragma unroll
@@ -195,8 +195,7 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
 #pragma unroll
       for (int part = 0; part < P::kParts; ++part) {
         const std::uint64_t left = operand(own + part * kPartBytes);
-        const std::uint64_t right =
-            operand(keys + stage * P::kTileBytes + part * P::kPages * kPartBytes);
+        const std::uint64_t right = operand(keys + stage * P::kTileBytes + part * P::kPages * kPartBytes);
 #pragma unroll
         for (int i = 0; i < 4; ++i) Wgmma<T, P::kKeys>::run(s, left + 2 * i, right + 2 * i, part + i > 0);
       }
@@ -206,8 +205,7 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
         if (t == w.last) arrive_here(queries_empty);
       }
       float shrink[2];
-      const bool whole =
-          begin + P::kKeys - 1 <= lowest && (a.window == 0 || begin > lowest + 63 - a.window);
+      const bool whole = begin + P::kKeys - 1 <= lowest && (a.window == 0 || begin > lowest + 63 - a.window);
       weigh<P::kKeys, kSlopes>(s, running, shrink, begin, position, position + 8, a.window, whole, slope,
                                slope);
 #pragma unroll
@@ -239,8 +237,8 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
       const float inverse = inverse_total(running.total[r]);
       const int in_tile = 64 * group + row + 8 * r;
       if (in_tile >= w.tile.y) continue;
-      const std::size_t at = static_cast<std::size_t>(w.tile.x + in_tile) * a.out_stride +
-                             w.head * kSize + 2 * (lane % 4);
+      const std::size_t at =
+          static_cast<std::size_t>(w.tile.x + in_tile) * a.out_stride + w.head * kSize + 2 * (lane % 4);
 #pragma unroll
       for (int j = 0; j < kSize / 8; ++j) {
         write_pair(a.out, a.out_type, at + 8 * j, sums[4 * j + 2 * r] * inverse,
@@ -258,8 +256,8 @@ void launch(const AttentionArgs& args, int multiprocessors, cudaStream_t stream)
   DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, P::kSharedBytes));
   const int blocks = std::min(args.kv.tile_count * args.heads, multiprocessors * P::kBlocks);
   const auto columns = static_cast<std::size_t>(args.heads) * kSize;
-  const CUtensorMap queries =
-      tile_map(args.kv.type, args.q, static_cast<std::size_t>(args.rows), columns, columns, 64);
+  const CUtensorMap queries = tile_map(args.kv.type == Tensor::Type::bf16 ? Operands::bf16 : Operands::f16,
+                                       args.q, static_cast<std::size_t>(args.rows), columns, columns, 64);
   launch_after(kernel, static_cast<unsigned>(blocks), kThreads, P::kSharedBytes, stream, args, queries);
 }
 

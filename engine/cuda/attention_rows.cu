@@ -101,7 +101,8 @@ __global__ __launch_bounds__(32 * kWarps) void append_kernel(const __grid_consta
     }
     const bool value = h >= a.heads + a.kv_heads;
     const int head = h - a.heads - (value ? a.kv_heads : 0);
-    std::byte* out = page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0);
+    std::byte* out =
+        page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0);
     const auto store = [&](int c, float first, float second) {
       store_pair(reinterpret_cast<T*>(out + element_offset(a.kv.padded, kNarrow, token, c)), first, second);
     };
@@ -157,7 +158,9 @@ __global__ __launch_bounds__(32 * kWarps) void append_pieces_kernel(const __grid
     const int h = i / pieces, piece = i % pieces, c = 8 * piece;
     const bool query = h < a.heads, value = h >= a.heads + a.kv_heads;
     const int head = query ? h : h - a.heads - (value ? a.kv_heads : 0);
-    const X* x = static_cast<const X*>(query ? a.q : value ? a.v : a.k) +
+    const X* x = static_cast<const X*>(query   ? a.q
+                                       : value ? a.v
+                                               : a.k) +
                  row * (query ? a.q_stride : a.kv_stride) + static_cast<std::size_t>(head) * size;
     float own[8];
     load8(x + c, own);
@@ -189,8 +192,8 @@ __global__ __launch_bounds__(32 * kWarps) void append_pieces_kernel(const __grid
     memcpy(&raw, narrow, 16);
     std::byte* to =
         query ? reinterpret_cast<std::byte*>(static_cast<T*>(a.q_out) + (row * a.heads + head) * size + c)
-              : page + static_cast<std::size_t>(head) * a.kv.head_bytes +
-                    (value ? a.kv.value_offset : 0) + piece_offset(size, token, piece);
+              : page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0) +
+                    piece_offset(size, token, piece);
     *reinterpret_cast<uint4*>(to) = raw;
   }
 }
@@ -252,8 +255,8 @@ void append_rows(const Attention& params, const KvView& kv, const Tensor& q, con
                               half * sizeof(float2), stream, a);
         }
       }
-      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps,
-                   half * sizeof(float2), stream, a);
+      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps, half * sizeof(float2),
+                   stream, a);
     });
   });
 }

@@ -30,7 +30,7 @@ BlasLt::~BlasLt() { cublasLtDestroy(handle_); }
 // Row-major rows are columns to cuBLAS: p^T = (W^T)^T x^T.
 void BlasLt::product(const NarrowProduct& product, const Tensor& p, void* workspace,
                      std::size_t workspace_bytes, cudaStream_t stream) {
-  const cudaDataType_t type = product.type == Tensor::Type::bf16 ? CUDA_R_16BF : CUDA_R_16F;
+  const cudaDataType_t type = product.type == Operands::bf16 ? CUDA_R_16BF : CUDA_R_16F;
   Descriptor operation;
   Layout a, b, d;
   check(cublasLtMatmulDescCreate(&operation.value, CUBLAS_COMPUTE_32F, CUDA_R_32F), "descriptor");

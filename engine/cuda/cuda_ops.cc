@@ -5,12 +5,14 @@
 #include <map>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/cuda/attention.h"
 #include "engine/cuda/check.h"
 #include "engine/cuda/kv_cache.h"
 #include "engine/cuda/launch.h"
 #include "engine/cuda/layout.h"
+#include "engine/cuda/packed.h"
 #include "engine/cuda/products.h"
 #include "engine/cuda/step_program.h"
 
@@ -30,6 +32,14 @@ Tensor rows_of(Tensor t, std::size_t first, std::size_t count) {
   t.data = row_of(t, first);
   t.rows = count;
   return t;
+}
+
+// What x was rounded to; null if it was not.
+const E4m3Rows* rounded_of(std::span<const E4m3Rows> all, const Tensor& x) {
+  for (const E4m3Rows& one : all) {
+    if (one.x.data == x.data && one.x.columns == x.columns && one.x.stride == x.stride) return &one;
+  }
+  return nullptr;
 }
 
 class Stream {
@@ -158,8 +168,7 @@ class CudaOps final : public Ops {
     add_table_positions(static_cast<const CudaTable&>(table), view, offset, x, stream_);
   }
   std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {
-    const AttentionKernel kernel =
-        attention_kernel(device_, product_type(shape.format), shape.head_size);
+    const AttentionKernel kernel = attention_kernel(device_, product_type(shape.format), shape.head_size);
     return std::make_unique<PagedCache>(shape, slots, device_.index, attention_tile_rows(kernel), stream_,
                                         cache_addresses_);
   }
@@ -201,11 +210,14 @@ class CudaOps final : public Ops {
         cudaMemcpyAsync(tokens_.data(), tokens.data(), tokens.size_bytes(), cudaMemcpyHostToDevice, stream_));
   }
   bool hopper() const { return has_gemm90(device_.major, device_.minor); }
-  // A product of 16-bit operands as kernels take it; i8 weights are widened into the arena.
-  NarrowProduct narrowed(const Product& p);
+  // A product of narrow operands as kernels take it; i8 weights and those in groups are widened into the
+  // arena, and for f8 weights x must be among `rounded`.
+  NarrowProduct narrowed(const Product& p, std::span<const E4m3Rows> rounded = {});
+  // Each distinct x of products with f8 weights as e4m3, in the arena.
+  std::vector<E4m3Rows> round_inputs(std::span<const Product> group);
   // A weight's rows [first, first + count) in f32, in the arena unless they lie there already.
   const float* wide(const CudaWeight& w, std::size_t* stride);
-  void narrow_products(std::span<const Product> group);
+  void narrow_products(std::span<const Product> group, std::span<const E4m3Rows> rounded);
   void record(Graph& graph, const std::function<void()>& body);
   void product_into(const CudaWeight& w, const NarrowProduct& narrowed, const float* wide_weights,
                     std::size_t wide_stride, std::size_t first, std::size_t count, const Tensor& x,
@@ -221,7 +233,8 @@ class CudaOps final : public Ops {
   std::map<std::uint64_t, Graph> graphs_;
   std::optional<StepRecorder> recorder_;  // while a step is recorded as a program
   std::uint64_t addresses_ = 0;           // raised when something that graphs know moves
-  std::shared_ptr<std::uint64_t> cache_addresses_ = std::make_shared<std::uint64_t>(0);  // the same, of caches
+  std::shared_ptr<std::uint64_t> cache_addresses_ =
+      std::make_shared<std::uint64_t>(0);  // the same, of caches
   bool repeating_ = false;
 };
 
@@ -255,9 +268,21 @@ void CudaOps::write(const Tensor& tensor, std::size_t row, std::size_t count, co
   arena_.release(mark);
 }
 
-NarrowProduct CudaOps::narrowed(const Product& p) {
+std::vector<E4m3Rows> CudaOps::round_inputs(std::span<const Product> group) {
+  std::vector<E4m3Rows> all;
+  for (const Product& p : group) {
+    if (parameters(*p.w).format() != WeightFormat::f8 || rounded_of(all, p.x) != nullptr) continue;
+    const std::size_t stride = round_up(p.x.columns, 16);
+    auto* out = reinterpret_cast<std::uint8_t*>(arena_.allocate(p.x.rows * stride));
+    all.push_back({p.x, out, stride, reinterpret_cast<float*>(arena_.allocate(p.x.rows * sizeof(float)))});
+  }
+  round_to_e4m3(all, stream_);
+  return all;
+}
+
+NarrowProduct CudaOps::narrowed(const Product& p, std::span<const E4m3Rows> rounded) {
   const CudaWeight& w = parameters(*p.w);
-  NarrowProduct n{.type = p.x.type,
+  NarrowProduct n{.type = p.x.type == Tensor::Type::bf16 ? Operands::bf16 : Operands::f16,
                   .weights = w.data(),
                   .outputs = w.rows(),
                   .inputs = w.columns(),
@@ -266,7 +291,14 @@ NarrowProduct CudaOps::narrowed(const Product& p) {
                   .x = p.x,
                   .y = p.y,
                   .epilogue = p.epilogue};
-  if (w.format() == WeightFormat::i8) {
+  if (const E4m3Rows* x = w.format() == WeightFormat::f8 ? rounded_of(rounded, p.x) : nullptr) {
+    n.type = Operands::e4m3;
+    n.x.data = x->out;
+    n.x.stride = x->stride;
+    n.x_scales = x->scales;
+  }
+  if (w.format() == WeightFormat::i8 || group_of(w.format()) != 0) {
+    if (n.type != Operands::bf16) throw std::logic_error("quantised weights are multiplied by bf16 or f32");
     n.weight_stride = round_up(w.columns(), 8);
     std::byte* wide = arena_.allocate(w.rows() * n.weight_stride * 2);
     widen_bf16(w, wide, n.weight_stride, stream_);
@@ -297,11 +329,23 @@ void CudaOps::products(std::span<const Product> group) {
   if (recorder_) return recorder_->products(group);
   const std::size_t mark = arena_.mark();
   const bool few = group[0].x.rows <= kFewRows && !device_.deterministic;
+  const bool few_packed = group[0].x.rows <= kFewPackedRows && !device_.deterministic;
   std::vector<FewProduct> few_products;
   std::vector<Product> narrow_group;
+  std::vector<FewPacked> packed;
+  const std::vector<E4m3Rows> rounded = round_inputs(group);
   for (const Product& p : group) {
     const CudaWeight& w = parameters(*p.w);
-    if (few) {
+    const bool in_groups = group_of(w.format()) != 0;
+    const bool bf16_groups = in_groups && p.x.type == Tensor::Type::bf16;
+    if (few_packed && (w.format() == WeightFormat::f8 || (bf16_groups && p.x.rows > 1))) {
+      FewPacked& one = packed.emplace_back(&w, p.x, nullptr, p.y, p.epilogue);
+      if (const E4m3Rows* x = rounded_of(rounded, p.x)) {
+        one.x.data = x->out;
+        one.x.stride = x->stride;
+        one.x_scales = x->scales;
+      }
+    } else if (few && (!in_groups || bf16_groups) && w.format() != WeightFormat::f8) {
       few_products.push_back({&w, p.x, p.y, p.epilogue});
     } else if (narrow(p.x.type)) {
       narrow_group.push_back(p);
@@ -311,25 +355,31 @@ void CudaOps::products(std::span<const Product> group) {
       product_f32(weights, w.rows(), w.columns(), stride, w.scales(), p.x, p.y, p.epilogue, stream_);
     }
   }
-  // One launch reads one type of x.
+  // One launch reads one type of x, and weights all of which are in groups or none.
+  const auto kind = [](const FewProduct& p) { return std::pair(p.x.type, group_of(p.w->format()) != 0); };
   std::stable_sort(few_products.begin(), few_products.end(),
-                   [](const FewProduct& a, const FewProduct& b) { return a.x.type < b.x.type; });
+                   [&](const FewProduct& a, const FewProduct& b) { return kind(a) < kind(b); });
   for (std::size_t first = 0; first < few_products.size();) {
     std::size_t end = first + 1;
-    while (end < few_products.size() && few_products[end].x.type == few_products[first].x.type) ++end;
+    while (end < few_products.size() && kind(few_products[end]) == kind(few_products[first])) ++end;
     products_few(std::span(few_products).subspan(first, end - first), stream_);
     first = end;
   }
-  narrow_products(narrow_group);
+  products_few_packed(packed, stream_);
+  narrow_products(narrow_group, rounded);
   arena_.release(mark);
 }
 
-void CudaOps::narrow_products(std::span<const Product> group) {
+void CudaOps::narrow_products(std::span<const Product> group, std::span<const E4m3Rows> rounded) {
   if (group.empty()) return;
   if (hopper()) {
-    std::vector<NarrowProduct> all;
-    for (const Product& p : group) all.push_back(narrowed(p));
-    return gemm90(all, device_.multiprocessors, stream_);
+    std::vector<NarrowProduct> bytes, halves;  // a launch is of one type
+    for (const Product& p : group) {
+      NarrowProduct n = narrowed(p, rounded);
+      (n.type == Operands::e4m3 ? bytes : halves).push_back(std::move(n));
+    }
+    gemm90(bytes, device_.multiprocessors, stream_);
+    return gemm90(halves, device_.multiprocessors, stream_);
   }
   for (const Product& p : group) {
     const std::size_t mark = arena_.mark();
@@ -363,7 +413,9 @@ void CudaOps::score_head(const Weight& weight, const Tensor& x, std::span<const 
                     tiles = (w.rows() + columns - 1) / columns;
   auto* partials = reinterpret_cast<HeadPartial*>(arena_.allocate(x.rows * tiles * sizeof(HeadPartial)));
   if (fused) {
-    head90(narrowed({&weight, x, {}, {}}), wanted, partials, target_logits, device_.multiprocessors, stream_);
+    const Product head{&weight, x, {}, {}};
+    const std::vector<E4m3Rows> rounded = round_inputs({&head, 1});
+    head90(narrowed(head, rounded), wanted, partials, target_logits, device_.multiprocessors, stream_);
   } else {
     const std::size_t rows = std::min<std::size_t>(x.rows, kLogitTileBytes / (kLogitTileColumns * 4));
     const Tensor logits = allocate(rows, columns, Tensor::Type::f32);

@@ -4,6 +4,7 @@
 
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/launch_after.cuh"
+#include "engine/cuda/packed.cuh"
 
 namespace deciban::cuda {
 
@@ -19,6 +20,9 @@ struct Few {
   WeightFormat format;
   Tensor::Type x_type;
   Finish finish;
+  // Of weights in groups, whose w_stride counts bytes (packed.cuh).
+  const std::byte* heads = nullptr;
+  std::size_t groups = 0;
 };
 // 16 bytes of weights as floats.
 __device__ inline void unpack(uint4 raw, float (&out)[8], const bf16*) {
@@ -110,6 +114,61 @@ __device__ inline void dot(const W* w, const X* x, std::size_t x_stride, int row
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) sum[r] = warp_sum(sum[r]);
+}
+
+// The same with weights in groups and x of bf16, by tensor cores: the eight columns of an instruction are
+// eight stretches of the output's row and its rows the same stretches of x, so that the sums lie on the
+// diagonal and each lane reads a piece of its own.
+template <int kRows, typename Format>
+__device__ inline void dot_packed(const Few& p, int output, int rows, float (&sum)[kRows]) {
+  constexpr int kPairs = Format::kInputs / 2, kTogether = 64 / Format::kInputs, kDeep = (kRows + 1) / 2;
+  const int lane = threadIdx.x % 32, pieces = (p.inputs + Format::kInputs - 1) / Format::kInputs;
+  const auto* w = reinterpret_cast<const uint4*>(static_cast<const std::byte*>(p.w) + output * p.w_stride);
+  float d[kDeep][4] = {};
+  uint4 raw[kTogether];
+  unsigned head[kTogether];
+  const auto fetch = [&](int first) {
+#pragma unroll
+    for (int a = 0; a < kTogether; ++a) {
+      const int i = first + 32 * a + lane;
+      raw[a] = i < pieces ? __ldcs(w + i) : uint4{0, 0, 0, 0};
+      head[a] = i < pieces ? group_head<Format>(p.heads, p.format, output * p.groups, i) : 0;
+    }
+  };
+  fetch(0);
+  predecessors_done();
+  for (int first = 0; first < pieces; first += 32 * kTogether) {
+#pragma unroll
+    for (int a = 0; a < kTogether; ++a) {
+      if (first + 32 * a >= pieces) break;
+      const int i = first + 32 * a + lane;
+      unsigned weights[kPairs], upper[kPairs], lower[kPairs];
+      Format::unpack(raw[a], head[a], weights);
+#pragma unroll
+      for (int r = 0; r < kDeep; ++r) {
+        load_pairs<Format>(p.x, 2 * p.x_stride, 2 * r, rows, p.inputs, i, upper);
+        load_pairs<Format>(p.x, 2 * p.x_stride, 2 * r + 1, kRows == 1 ? 0 : rows, p.inputs, i, lower);
+#pragma unroll
+        for (int q = 0; q < kPairs; q += 2) {
+          multiply_bf16(d[r], upper[q], lower[q], upper[q + 1], lower[q + 1], weights[q], weights[q + 1]);
+        }
+      }
+    }
+    fetch(first + 32 * kTogether);
+  }
+  const bool diagonal = lane % 4 == lane / 4 / 2, odd = lane / 4 % 2 != 0;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const float* of = d[r / 2] + r % 2 * 2;
+    sum[r] = warp_sum(diagonal ? (odd ? of[1] : of[0]) : 0.0f);
+  }
+}
+
+// Of formats with groups alone: apart from the others, which need fewer registers.
+template <int kRows>
+__device__ inline void dot_groups(const Few& p, int output, int rows, float (&sum)[kRows]) {
+  if (p.format == WeightFormat::i8g32) return dot_packed<kRows, EightBits>(p, output, rows, sum);
+  dot_packed<kRows, FourBits>(p, output, rows, sum);
 }
 
 template <int kRows, typename X>

@@ -26,13 +26,14 @@ constexpr int kStages = kColumns == 256   ? 4
                         : kColumns == 128 ? 6
                                           : 8;
 template <int kColumns>
-constexpr int kStageBytes = (kTileRows + kColumns) * kTileInputs * 2;
+constexpr int kStageBytes = (kTileRows + kColumns) * kTileBytes;
 template <int kColumns>
 constexpr int kSharedBytes = kStages<kColumns>* kStageBytes<kColumns> + 1024 + 256;
 
 struct Problem {
   CUtensorMap x, w;
   Finish finish;
+  const float* x_scales;  // e4m3: one a row
   int rows, columns, inputs;
   int pairs, tile_columns, end;  // pairs of tiles of this problem lie before `end` in the common numbering
 };
@@ -63,14 +64,14 @@ __device__ inline Place place(const Problems& all, int pair, int rank) {
 }
 
 // One row's part of a tile: columns `column` + 8 j + e of it are d[4 j + e].  Four lanes share a row.
-template <int kColumns, bool kWhole>
+template <int kColumns, bool kWhole, bool kScaled>
 __device__ __forceinline__ void score_row(const Problems& all, const float* d, const float* scales, int row,
                                           int rows, int columns, int tile, int tiles) {
   const int quad = threadIdx.x % 4, column = tile * kColumns + 2 * quad;
-  // kWhole: the tile is full and unscaled, which is all but the last one of a vocabulary in 16 bits.
+  // kWhole: the tile is full, as all but the last one of a vocabulary are, and unscaled unless kScaled.
   const auto logit = [&](int j, int e) {
-    if constexpr (kWhole) return d[4 * j + e];
     const int c = column + 8 * j + e;
+    if constexpr (kWhole) return kScaled ? d[4 * j + e] * __ldg(scales + c) : d[4 * j + e];
     return c >= columns ? -INFINITY : scales == nullptr ? d[4 * j + e] : d[4 * j + e] * scales[c];
   };
   float top = -INFINITY;
@@ -101,17 +102,33 @@ __device__ __forceinline__ void score_row(const Problems& all, const float* d, c
 }
 
 // Each thread has parts of two rows.
-template <int kColumns>
+template <int kColumns, bool kScaled>
 __device__ __forceinline__ void score_tile(const Problems& all, const Problem& p,
                                            const float (&d)[kColumns / 2], int row, int column) {
   const int rows = p.rows, columns = p.columns, tile = column / kColumns, tiles = p.tile_columns;
   const float* scales = p.finish.scales;
-  if (scales == nullptr && column + kColumns <= columns) {
-    score_row<kColumns, true>(all, d, nullptr, row, rows, columns, tile, tiles);
-    score_row<kColumns, true>(all, d + 2, nullptr, row + 8, rows, columns, tile, tiles);
+  const auto both = [&]<bool kWhole>() {
+    score_row<kColumns, kWhole, kScaled>(all, d, scales, row, rows, columns, tile, tiles);
+    score_row<kColumns, kWhole, kScaled>(all, d + 2, scales, row + 8, rows, columns, tile, tiles);
+  };
+  if (column + kColumns <= columns && (kScaled || scales == nullptr)) {
+    both.template operator()<true>();
   } else {
-    score_row<kColumns, false>(all, d, scales, row, rows, columns, tile, tiles);
-    score_row<kColumns, false>(all, d + 2, scales, row + 8, rows, columns, tile, tiles);
+    both.template operator()<false>();
+  }
+}
+
+// The factors of the thread's two rows; those of the outputs are the epilogue's.
+template <int kColumns>
+__device__ __forceinline__ void scale_rows(const Problem& p, float (&d)[kColumns / 2], int row) {
+  const float upper = row < p.rows ? p.x_scales[row] : 0.0f,
+              lower = row + 8 < p.rows ? p.x_scales[row + 8] : 0.0f;
+#pragma unroll
+  for (int i = 0; i < kColumns / 2; i += 4) {
+    d[i] *= upper;
+    d[i + 1] *= upper;
+    d[i + 2] *= lower;
+    d[i + 3] *= lower;
   }
 }
 
@@ -120,7 +137,7 @@ __global__ __cluster_dims__(kPair<kColumns>)
     __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
 #ifdef DECIBAN_HOPPER
   extern __shared__ unsigned char memory[];
-  constexpr int kRing = kStages<kColumns>, kMates = kPair<kColumns>;
+  constexpr int kRing = kStages<kColumns>, kMates = kPair<kColumns>, kStep = kTileBytes / sizeof(T);
   const unsigned base = shared_address(memory);
   unsigned char* ring = memory + ((base + 1023) / 1024 * 1024 - base);
   auto* full = reinterpret_cast<std::uint64_t*>(ring + kRing * kStageBytes<kColumns>);
@@ -149,12 +166,12 @@ __global__ __cluster_dims__(kPair<kColumns>)
     for (int pair = first_pair; threadIdx.x < 32 && pair < all.pairs; pair += step) {
       const Place at = place<kColumns>(all, pair, rank);
       const Problem& p = *at.problem;
-      for (int k = 0; k < p.inputs; k += kTileInputs) {
+      for (int k = 0; k < p.inputs; k += kStep) {
         barrier_wait(empty + stage, parity ^ 1);
         if (threadIdx.x == 0) {
           constexpr int kPart = kColumns / kMates;
           unsigned char* to = ring + stage * kStageBytes<kColumns>;
-          unsigned char* w = to + (kTileRows + rank * kPart) * kTileInputs * 2;
+          unsigned char* w = to + (kTileRows + rank * kPart) * kTileBytes;
           barrier_expect(full + stage, kStageBytes<kColumns>);
           copy_tile(to, &p.x, k, at.row, full + stage);
           if constexpr (kMates == 1) {
@@ -179,15 +196,14 @@ __global__ __cluster_dims__(kPair<kColumns>)
       const Problem& p = *at.problem;
       float d[kColumns / 2];
       int before = -1;  // the stage whose products may still be running
-      for (int k = 0; k < p.inputs; k += kTileInputs) {
+      for (int k = 0; k < p.inputs; k += kStep) {
         barrier_wait(full + stage, parity);
-        const unsigned char* x = ring + stage * kStageBytes<kColumns> + half * 64 * kTileInputs * 2;
-        const unsigned char* w = ring + stage * kStageBytes<kColumns> + kTileRows * kTileInputs * 2;
+        const unsigned char* x = ring + stage * kStageBytes<kColumns> + half * 64 * kTileBytes;
+        const unsigned char* w = ring + stage * kStageBytes<kColumns> + kTileRows * kTileBytes;
         const std::uint64_t a = operand(x), b = operand(w);
         asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
-        for (int i = 0; i < kTileInputs / 16; ++i)
-          Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
+        for (int i = 0; i < kTileBytes / 32; ++i) Wgmma<T, kColumns>::run(d, a + 2 * i, b + 2 * i, k + i > 0);
         asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 1;" ::: "memory");
         if (before >= 0) done(before);
         before = stage;
@@ -195,12 +211,14 @@ __global__ __cluster_dims__(kPair<kColumns>)
       }
       asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
       done(before);
+      if constexpr (std::is_same_v<T, f8>) scale_rows<kColumns>(p, d, at.row + lane_row);
       if constexpr (kHead) {
-        score_tile<kColumns>(all, p, d, at.row + lane_row, at.column);
+        score_tile<kColumns, std::is_same_v<T, f8>>(all, p, d, at.row + lane_row, at.column);
       } else {
         const Finish f = p.finish;  // into registers: behind the pointer each field would be read each time
         const int rows = p.rows, columns = p.columns;
-        write_tile<kColumns>(f, rows, columns, d, at.row + lane_row, at.column);
+        // The widest tiles leave no registers for epilogues without code of their own: tile_columns().
+        write_tile<kColumns, (kColumns < 256)>(f, rows, columns, d, at.row + lane_row, at.column);
       }
     }
   }
@@ -216,6 +234,7 @@ Problem problem(const NarrowProduct& product) {
   p.w = tile_map(product.type, product.weights, product.outputs, product.inputs, product.weight_stride,
                  kColumns / kPair<kColumns>);
   p.finish = finish(product.epilogue, product.y, product.scales);
+  p.x_scales = product.x_scales;
   p.rows = static_cast<int>(product.x.rows);
   p.columns = static_cast<int>(product.outputs);
   p.inputs = static_cast<int>(product.inputs);
@@ -235,6 +254,18 @@ void launch(const Problems& all, int multiprocessors, cudaStream_t stream) {
                kSharedBytes<kColumns>, stream, all);
 }
 
+template <int kColumns, bool kHead>
+void launch_as(Operands type, const Problems& all, int multiprocessors, cudaStream_t stream) {
+  switch (type) {
+    case Operands::bf16:
+      return launch<bf16, kColumns, kHead>(all, multiprocessors, stream);
+    case Operands::f16:
+      return launch<f16, kColumns, kHead>(all, multiprocessors, stream);
+    case Operands::e4m3:
+      return launch<f8, kColumns, kHead>(all, multiprocessors, stream);
+  }
+}
+
 template <int kColumns>
 void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t stream) {
   Problems all{};
@@ -242,11 +273,7 @@ void run(std::span<const NarrowProduct> group, int multiprocessors, cudaStream_t
     Problem& p = all.at[all.count++] = problem<kColumns>(product);
     p.end = all.pairs += p.pairs * p.tile_columns;
   }
-  if (group[0].type == Tensor::Type::bf16) {
-    launch<bf16, kColumns, false>(all, multiprocessors, stream);
-  } else {
-    launch<f16, kColumns, false>(all, multiprocessors, stream);
-  }
+  launch_as<kColumns, false>(group[0].type, all, multiprocessors, stream);
 }
 
 std::size_t tiles(const NarrowProduct& product, std::size_t columns) {
@@ -258,7 +285,9 @@ std::size_t tiles(const NarrowProduct& product, std::size_t columns) {
 constexpr std::size_t kFewOutputs = 192;
 int tile_columns(const NarrowProduct& product, std::span<const NarrowProduct> group, int multiprocessors) {
   const auto enough = static_cast<std::size_t>(multiprocessors);
+  const bool own_code = has_own_code(finish(product.epilogue, product.y, product.scales));
   for (const int columns : {256, 128}) {
+    if (columns == 256 && !own_code) continue;
     if (product.outputs * 4 >= static_cast<std::size_t>(columns) * 3 && product.x.rows > kTileRows &&
         product.outputs > kFewOutputs && tiles(product, columns) >= enough) {
       return columns;
@@ -281,7 +310,8 @@ void gemm90(std::span<const NarrowProduct> all, int multiprocessors, cudaStream_
   for (const NarrowProduct& product : all) {
     const bool few_inputs = product.inputs <= kShortInputs && product.inputs * 4 <= product.outputs;
     const bool own_code = has_own_code(finish(product.epilogue, product.y, product.scales));
-    (few_inputs && own_code && product.x.rows >= kShortRows ? brief : group).push_back(product);
+    const bool wide = product.type != Operands::e4m3;  // of a byte there is a kernel less
+    (few_inputs && own_code && wide && product.x.rows >= kShortRows ? brief : group).push_back(product);
   }
   gemm90_short(brief, multiprocessors, stream);
   for (const int columns : {256, 128, 64, 32}) {
@@ -318,11 +348,7 @@ void head90(const NarrowProduct& product, const Token* targets, HeadPartial* par
   all.targets = targets;
   all.partials = partials;
   all.target_logits = target_logits;
-  if (product.type == Tensor::Type::bf16) {
-    launch<bf16, kHeadTile, true>(all, multiprocessors, stream);
-  } else {
-    launch<f16, kHeadTile, true>(all, multiprocessors, stream);
-  }
+  launch_as<kHeadTile, true>(product.type, all, multiprocessors, stream);
 }
 
 }  // namespace deciban::cuda

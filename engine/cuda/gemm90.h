@@ -1,4 +1,4 @@
-// Matrix products of 16-bit operands on Hopper: own kernels with the epilogue, or the head's log-sum-exp,
+// Matrix products of narrow operands on Hopper: own kernels with the epilogue, or the head's log-sum-exp,
 // fused.
 #pragma once
 
@@ -11,12 +11,17 @@
 
 namespace deciban::cuda {
 
-// Operands of one product as the kernels take them: both in `type` (bf16 or f16), rows of `inputs` elements.
+// What both operands of a product are.
+enum class Operands { bf16, f16, e4m3 };
+
+// One product as the kernels take it: rows of `inputs` elements of `type`.  x of e4m3 is a tensor in name
+// only: its elements are bytes, its stride (a multiple of 16) counts them.
 struct NarrowProduct {
-  Tensor::Type type = Tensor::Type::bf16;
+  Operands type = Operands::bf16;
   const void* weights = nullptr;  // [outputs][weight_stride]
   std::size_t outputs = 0, inputs = 0, weight_stride = 0;
-  const float* scales = nullptr;  // of the outputs, or null
+  const float* scales = nullptr;    // of the outputs, or null
+  const float* x_scales = nullptr;  // e4m3: of the rows of x
   Tensor x;
   Tensor y;
   Epilogue epilogue;

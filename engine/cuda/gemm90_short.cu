@@ -12,8 +12,8 @@
 namespace deciban::cuda {
 namespace {
 
-// A block is one warpgroup; its tiles come one after the other through a ring of two steps of 64 inputs.
-constexpr int kTileRows = 64, kTileColumns = 64, kThreads = 128, kRing = 2, kBlocks = 4;
+// A block is one warpgroup; its tiles come one after the other through a ring of three steps of 64 inputs.
+constexpr int kTileRows = 64, kTileColumns = 64, kThreads = 128, kRing = 3, kBlocks = 4;
 constexpr int kMostProducts = 8;
 constexpr int kStageBytes = (kTileRows + kTileColumns) * kTileInputs * 2;
 constexpr int kSharedBytes = kRing * kStageBytes + 1024 + 64;
@@ -131,7 +131,7 @@ void gemm90_short(std::span<const NarrowProduct> group, int multiprocessors, cud
       p.tile_columns = (p.columns + kTileColumns - 1) / kTileColumns;
       p.end = all.tiles += (p.rows + kTileRows - 1) / kTileRows * p.tile_columns;
     }
-    if (part[0].type == Tensor::Type::bf16) {
+    if (part[0].type == Operands::bf16) {
       launch<bf16>(all, multiprocessors, stream);
     } else {
       launch<f16>(all, multiprocessors, stream);

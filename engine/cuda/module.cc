@@ -40,10 +40,21 @@ class CudaBackend final : public Backend {
   std::uint64_t weight_bytes() const override { return *bytes_; }
   bool computes_attention() const override { return true; }
   std::string refusal(NumericMode mode) const override {
-    if (group_of(mode.weights) != 0) return "int4 weights are computed on the CPU alone";
-    if (mode.weights == WeightFormat::f8) return "fp8 is not computed yet";
+    if (mode.weights == WeightFormat::f8 || mode.activations == ActivationFormat::f8) {
+      if (mode.weights == WeightFormat::f8 && mode.activations != ActivationFormat::f8)
+        return "e4m3 weights are computed with e4m3 activations alone";
+      if (!has_gemm90(device_.major, device_.minor)) {
+        return fmt::format("fp8 is computed by Hopper's cards (sm_90) alone, and this is sm_{}{}",
+                           device_.major, device_.minor);
+      }
+    }
     if (mode.activations == ActivationFormat::i8) return "int8 activations are computed on the CPU alone";
     return {};
+  }
+  NumericMode computed(NumericMode asked) const override {
+    if (asked.activations != ActivationFormat::f32) return asked;
+    if (asked.weights == WeightFormat::i8) return {WeightFormat::i8g32, ActivationFormat::bf16};
+    return group_of(asked.weights) != 0 ? NumericMode{asked.weights, ActivationFormat::bf16} : asked;
   }
   std::string usual_mode(const std::string& stored) const override {
     return stored == "bf16" || stored == "f16" ? stored + "a" : stored;

@@ -2,9 +2,12 @@
 #include <vector>
 
 #include "engine/cuda/check.h"
+#include "engine/cuda/packed.h"
 #include "engine/cuda/parameters.h"
 #include "engine/cuda/values.cuh"
+#include "engine/encoding.h"
 #include "engine/generated_values.h"
+#include "engine/quantised_tensors.h"
 
 namespace deciban::cuda {
 namespace {
@@ -16,6 +19,7 @@ std::size_t element_bytes(WeightFormat format) {
     case WeightFormat::f32:
       return 4;
     case WeightFormat::i8:
+    case WeightFormat::f8:
       return 1;
     default:
       return 2;
@@ -35,9 +39,12 @@ __global__ void convert(const float* in, std::size_t rows, std::size_t columns, 
   }
 }
 
-// One block a row: the largest magnitude becomes 127.
-__global__ void quantise(const float* in, std::size_t columns, std::int8_t* out, std::size_t stride,
-                         float* scales, int* damaged) {
+// One block a row: the largest magnitude becomes 127, of e4m3 448.
+template <typename T>
+__global__ void quantise(const float* in, std::size_t columns, T* out, std::size_t stride, float* scales,
+                         int* damaged) {
+  constexpr bool kInteger = std::is_same_v<T, std::int8_t>;
+  constexpr float kMost = kInteger ? 127 : 448;
   const float* row = in + blockIdx.x * columns;
   __shared__ float tops[32];
   float top = 0;
@@ -51,10 +58,14 @@ __global__ void quantise(const float* in, std::size_t columns, std::int8_t* out,
   if (threadIdx.x % 32 == 0) tops[threadIdx.x / 32] = top;
   __syncthreads();
   for (unsigned w = 0; w < blockDim.x / 32; ++w) top = fmaxf(top, tops[w]);
-  const float inverse = top > 0 ? 127.0f / top : 0.0f;
-  if (threadIdx.x == 0) scales[blockIdx.x] = top / 127.0f;
+  const float inverse = top > 0 ? kMost / top : 0.0f;
+  if (threadIdx.x == 0) scales[blockIdx.x] = top / kMost;
   for (std::size_t c = threadIdx.x; c < columns; c += blockDim.x) {
-    out[blockIdx.x * stride + c] = static_cast<std::int8_t>(rintf(row[c] * inverse));
+    if constexpr (kInteger) {
+      out[blockIdx.x * stride + c] = static_cast<std::int8_t>(rintf(row[c] * inverse));
+    } else {
+      out[blockIdx.x * stride + c] = from_float<T>(row[c] * inverse);
+    }
   }
 }
 
@@ -96,18 +107,26 @@ void fill(const StoredTensor& tensor, std::size_t first, std::size_t count, std:
 CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                        std::shared_ptr<std::atomic<std::uint64_t>> total)
     : mode_(mode), total_(std::move(total)) {
-  // The outputs may be spread over several leading dimensions, but for generated values.
-  if (tensor.shape.size() < 2 || (tensor.shape.size() > 2 && tensor.generated_seed())) {
+  if (mode.weights == WeightFormat::i8 && mode.activations == ActivationFormat::f32)
+    mode.weights = mode_.weights = WeightFormat::i8g32;
+  // The outputs may be spread over several leading dimensions, but for generated values and groups.
+  const bool flat = tensor.generated_seed().has_value() || group_of(mode.weights) != 0;
+  if (tensor.shape.size() < 2 || (tensor.shape.size() > 2 && flat)) {
     throw std::runtime_error("tensor '" + tensor.name + "' has " + std::to_string(tensor.shape.size()) +
                              " dimensions, a matrix has 2");
   }
   inputs_ = tensor.shape.back();
   outputs_ = tensor.elements() / inputs_;
+  if (group_of(mode.weights) != 0) {
+    make_groups(tensor);
+    *total_ += this->bytes();
+    return;
+  }
   const std::size_t bytes = element_bytes(mode.weights), unit = 16 / bytes;
   stride_ = (inputs_ + unit - 1) / unit * unit;
   values_ = DeviceBuffer(outputs_ * stride_ * bytes, "weights");
   if (stride_ != inputs_) DECIBAN_CUDA(cudaMemset(values_.data(), 0, values_.bytes()));
-  if (mode.weights == WeightFormat::i8) {
+  if (mode.weights == WeightFormat::i8 || mode.weights == WeightFormat::f8) {
     scales_ = DeviceBuffer((outputs_ + 63) / 64 * 64 * sizeof(float), "scales");
     DECIBAN_CUDA(cudaMemset(scales_.data(), 0, scales_.bytes()));
   }
@@ -139,6 +158,10 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
                                                         scales_.as<float>() + row, flag.as<int>());
         break;
       case WeightFormat::f8:
+        quantise<<<static_cast<unsigned>(count), 256>>>(staging.as<float>(), inputs_,
+                                                        reinterpret_cast<f8*>(out), stride_,
+                                                        scales_.as<float>() + row, flag.as<int>());
+        break;
       case WeightFormat::i4:
       case WeightFormat::i4g64:
       case WeightFormat::i8g32:
@@ -151,6 +174,43 @@ CudaWeight::CudaWeight(const StoredTensor& tensor, NumericMode mode,
   DECIBAN_CUDA(cudaMemcpy(&damaged, flag.data(), sizeof damaged, cudaMemcpyDeviceToHost));
   if (damaged != 0) refuse(tensor, mode.weights);
   *total_ += this->bytes();
+}
+
+void CudaWeight::make_groups(const StoredTensor& tensor) {
+  const WeightFormat format = mode_.weights;
+  const std::size_t row_bytes = packed_row_bytes(format, inputs_), group = group_of(format),
+                    groups = (inputs_ + group - 1) / group;
+  values_ = DeviceBuffer(outputs_ * row_bytes, "weights");
+  heads_ = DeviceBuffer(outputs_ * groups * head_bytes(format), "scales");
+  const std::byte* blocks = stored_blocks(tensor, format);
+  const std::size_t stored = blocks == nullptr ? 0 : deciban::row_bytes(tensor.encoding, inputs_);
+  const std::size_t rows = std::clamp<std::size_t>(kPiece / inputs_, 1, outputs_);
+  DeviceBuffer staging(rows * (blocks == nullptr ? inputs_ * sizeof(float) : stored), "staging"),
+      flag(sizeof(int), "staging");
+  DECIBAN_CUDA(cudaMemset(flag.data(), 0, sizeof(int)));
+  std::vector<float> host;
+  for (std::size_t row = 0; row < outputs_; row += rows) {
+    const std::size_t count = std::min(rows, outputs_ - row);
+    const PackedRows out{values_.data() + row * row_bytes, row_bytes,
+                         heads_.data() + row * groups * head_bytes(format), groups};
+    if (blocks != nullptr) {
+      DECIBAN_CUDA(cudaMemcpy(staging.data(), blocks + row * stored, count * stored, cudaMemcpyHostToDevice));
+      adopt_blocks(format, staging.data(), count, out, flag.as<int>());
+    } else {
+      fill(tensor, row * inputs_, count * inputs_, host, staging.as<float>());
+      quantise_groups(format, staging.as<float>(), count, inputs_, out, flag.as<int>());
+    }
+    tensor.release(row * inputs_, count * inputs_);
+  }
+  int damaged = 0;
+  DECIBAN_CUDA(cudaMemcpy(&damaged, flag.data(), sizeof damaged, cudaMemcpyDeviceToHost));
+  if (damaged != 0) refuse(tensor, format);
+}
+
+PackedRows CudaWeight::packed() const {
+  if (mode_.weights == WeightFormat::f8) return {values_.data(), stride_, nullptr, 0};
+  return {values_.data(), packed_row_bytes(mode_.weights, inputs_), heads_.data(),
+          (inputs_ + group_of(mode_.weights) - 1) / group_of(mode_.weights)};
 }
 
 CudaWeight::~CudaWeight() { *total_ -= bytes(); }

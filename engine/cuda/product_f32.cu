@@ -2,6 +2,7 @@
 // ascending order.  And the conversions and epilogues that other paths share.
 #include "engine/cuda/check.h"
 #include "engine/cuda/epilogue.cuh"
+#include "engine/cuda/packed.h"
 #include "engine/cuda/products.h"
 
 namespace deciban::cuda {
@@ -81,10 +82,15 @@ void widen(const CudaWeight& w, Out* out, std::size_t out_stride, cudaStream_t s
     case WeightFormat::i8:
       go(static_cast<const std::int8_t*>(w.data()));
       break;
-    case WeightFormat::f8:
     case WeightFormat::i4:
     case WeightFormat::i4g64:
     case WeightFormat::i8g32:
+      if constexpr (std::is_same_v<Out, float>) {
+        return widen_groups_f32(w, out, out_stride, stream);
+      } else {
+        return widen_groups_bf16(w, out, out_stride, stream);
+      }
+    case WeightFormat::f8:
       throw std::logic_error("these weights are never widened");
   }
   DECIBAN_LAUNCHED("widen");

@@ -16,13 +16,15 @@ namespace deciban::cuda {
 
 constexpr std::size_t kFewRows = 8;
 
-// One product of a group of few rows: weights in any format, x in any type.
+// One product of a group of few rows: weights in any format but e4m3, x in any type; weights in groups by one
+// row of bf16.
 struct FewProduct {
   const CudaWeight* w = nullptr;
   Tensor x, y;
   Epilogue epilogue;
 };
-// At most kFewRows rows each, all groups' products with as many rows.  Weights are read once.
+// At most kFewRows rows each, all products with as many; either all or none have weights in groups.  Weights
+// are read once.
 void products_few(std::span<const FewProduct> group, cudaStream_t stream);
 
 // y = epilogue(W x) in f32 with true f32 multiply-adds, inputs summed in ascending order.
@@ -30,8 +32,9 @@ void product_f32(const float* weights, std::size_t outputs, std::size_t inputs, 
                  const float* scales, const Tensor& x, const Tensor& y, const Epilogue& epilogue,
                  cudaStream_t stream);
 
-// A weight's numbers as f32 or (i8) as the bf16 that hold them exactly; [outputs][stride of the weight's own
-// elements, rounded up to 8].  Scales are not applied.
+// A weight's numbers as f32, or (i8) as the bf16 that hold them exactly, or (in groups) rounded to bf16;
+// [outputs][stride of the weight's own elements, rounded up to 8].  Scales of outputs are not applied, those
+// of groups are.
 void widen_f32(const CudaWeight& w, float* out, std::size_t out_stride, cudaStream_t stream);
 void widen_bf16(const CudaWeight& w, void* out, std::size_t out_stride, cudaStream_t stream);
 
@@ -63,7 +66,7 @@ class BlasLt {
  private:
   struct Key {
     std::size_t outputs, inputs, rows;
-    Tensor::Type type;
+    Operands type;
     auto operator<=>(const Key&) const = default;
   };
   cublasLtHandle_t handle_ = nullptr;

@@ -16,19 +16,44 @@ static_assert(sizeof(StepStage) % 16 == 0 && kQuadsOfStage <= kThreads);
 constexpr unsigned kMostAhead = 128 << 10;  // bytes of weights a block has brought to the L2 cache ahead
 
 struct Scratch {
+  float4 parts[kWarps];
   float sums[kWarps];
-  float r[64], w[64], k[64], kk[64], kk_a[64], v[64], sa[8][64], y[8][64];
+  alignas(16) float r[64], w[64], k[64], kk[64], kk_a[64], v[64], sa[8][64], y[8][64];
 };
 
-__device__ float block_sum(float x, Scratch& s) {
-  x = warp_sum(x);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) s.sums[threadIdx.x / 32] = x;
-  __syncthreads();
-  float total = 0;
+// Mean and variance of a row whose columns the threads own, four in a row (`mine` such each; others are
+// zero): the warps' own, joined by Chan's formula, so that the block meets once.
+struct Moments {
+  float mean, variance;
+};
+template <int kCount>
+__device__ Moments moments(const float4 (&h)[kCount], int mine, int columns, Scratch& s) {
+  float total = 0, squares = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) total += s.sums[w];
-  return total;
+  for (int j = 0; j < kCount; ++j) total += (h[j].x + h[j].y) + (h[j].z + h[j].w);
+  total = warp_sum(total);
+  const float count = 4.0f * __reduce_add_sync(0xffffffffu, mine);
+  const float mean = count > 0 ? total / count : 0.0f;
+#pragma unroll
+  for (int j = 0; j < kCount; ++j) {
+    if (j >= mine) continue;
+    const float a = h[j].x - mean, b = h[j].y - mean, c = h[j].z - mean, d = h[j].w - mean;
+    squares += fmaf(a, a, b * b) + fmaf(c, c, d * d);
+  }
+  squares = warp_sum(squares);
+  __syncthreads();  // the last use of the scratch is over
+  if (threadIdx.x % 32 == 0) s.parts[threadIdx.x / 32] = {total, squares, mean, count};
+  __syncthreads();
+  float sum = 0, around = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += s.parts[w].x;
+  const float all = sum / columns;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) {
+    const float4 p = s.parts[w];
+    around += fmaf(p.w * (p.z - all), p.z - all, p.y);
+  }
+  return {all, around / columns};
 }
 
 __device__ void bring(const void* at, std::size_t bytes) {
@@ -42,7 +67,8 @@ __device__ void bring(const void* at, std::size_t bytes) {
 
 // Has what a stage will read of parameters brought to the L2 cache, which does not depend on other stages.
 __device__ void bring_parameters(const StepStage& s) {
-  const int i = threadIdx.x, block = blockIdx.x;
+  const int i = static_cast<int>(threadIdx.x) - (kThreads - 32), block = blockIdx.x;
+  if (i < 0) return;
   if (s.kind == StepStage::Kind::products && i < s.count) {
     const Few& p = s.at[i];
     const StepShare mine = share(s);
@@ -54,7 +80,7 @@ __device__ void bring_parameters(const StepStage& s) {
     }
     if (p.finish.bias != nullptr && block == 0) bring(p.finish.bias, p.outputs * sizeof(float));
   }
-  if (i == 32) {  // a vector a block
+  if (i == 31) {  // a vector a block
     const std::size_t row = s.mix.columns * sizeof(float);
     if (block == 0) bring(s.mix.weight, row);
     if (block == 1) bring(s.mix.bias, row);
@@ -69,69 +95,73 @@ __device__ void bring_parameters(const StepStage& s) {
   }
 }
 
-// The row's norm: thread i has columns i, i + kThreads, …, and gives each with the row before.
-constexpr int kOwned = StepStage::kMostColumns / kThreads;
+// The row's norm: thread i has the columns from 4 i, 4 (i + kThreads), … on, and gives each four with the row
+// before.
+constexpr int kOwned = (StepStage::kMostColumns / 4 + kThreads - 1) / kThreads;
 template <typename F>
 __device__ void normalise(const StepStage::Mix& m, const float* weight, const float* bias, Scratch& s,
                           const F& give) {
-  float h[kOwned], before[kOwned], total = 0, squares = 0;
+  float4 h[kOwned], before[kOwned];
+  const float *x = m.x, *shift = m.shift;
+  const int columns = m.columns;
+  int mine = 0;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
-    const int c = threadIdx.x + j * kThreads;
-    h[j] = c < m.columns ? m.x[c] : 0.0f;
-    before[j] = c < m.columns && m.shift != nullptr ? m.shift[c] : 0.0f;
+    const int c = 4 * (threadIdx.x + j * kThreads);
+    h[j] = before[j] = {0, 0, 0, 0};
+    if (c >= columns) continue;
+    ++mine;
+    h[j] = load4(x + c);
+    if (shift != nullptr) before[j] = load4(shift + c);
   }
-#pragma unroll
-  for (int j = 0; j < kOwned; ++j) total += h[j];
-  const float mean = block_sum(total, s) / m.columns;
-#pragma unroll
-  for (int j = 0; j < kOwned; ++j) {
-    if (static_cast<int>(threadIdx.x) + j * kThreads < m.columns) squares += (h[j] - mean) * (h[j] - mean);
-  }
-  const float inverse = 1.0f / sqrtf(block_sum(squares, s) / m.columns + m.eps);
+  const Moments row = moments(h, mine, columns, s);
+  const float inverse = 1.0f / sqrtf(row.variance + m.eps), mean = row.mean;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
-    const int c = threadIdx.x + j * kThreads;
-    if (c < m.columns) give(c, fmaf((h[j] - mean) * inverse, weight[c], bias[c]), before[j]);
+    const int c = 4 * (threadIdx.x + j * kThreads);
+    if (c >= columns) continue;
+    const float4 w = load4(weight + c), b = load4(bias + c);
+    give(c,
+         float4{fmaf((h[j].x - mean) * inverse, w.x, b.x), fmaf((h[j].y - mean) * inverse, w.y, b.y),
+                fmaf((h[j].z - mean) * inverse, w.z, b.z), fmaf((h[j].w - mean) * inverse, w.w, b.w)},
+         before[j]);
   }
+}
+__device__ float4 mixed(float4 h, float4 before, const float* by) {
+  const float4 m = load4(by);
+  return {fmaf(before.x - h.x, m.x, h.x), fmaf(before.y - h.y, m.y, h.y), fmaf(before.z - h.z, m.z, h.z),
+          fmaf(before.w - h.w, m.w, h.w)};
 }
 
 __device__ void embed(const StepStage& stage, Token token, Scratch& s) {
   if (blockIdx.x != 0) return;
   const std::size_t row = static_cast<std::size_t>(token) * stage.mix.columns;
-  for (int c = threadIdx.x; c < stage.mix.columns; c += kThreads) {
-    stage.mix.x[c] = stage.table_type == Tensor::Type::f32 ? static_cast<const float*>(stage.table)[row + c]
-                     : stage.table_type == Tensor::Type::f16
-                         ? to_float(static_cast<const f16*>(stage.table)[row + c])
-                         : to_float(static_cast<const bf16*>(stage.table)[row + c]);
+  // Each thread later reads what it writes here.
+  for (int c = 4 * threadIdx.x; c < stage.mix.columns; c += 4 * kThreads) {
+    const View table{const_cast<void*>(stage.table), 0, stage.table_type};
+    store4(stage.mix.x + c, load4(table, 0, row + c));
   }
-  // Each thread reads what it wrote itself.
   if (stage.mix.weight != nullptr) {
     normalise(stage.mix, stage.mix.weight, stage.mix.bias, s,
-              [&](int c, float h, float) { stage.mix.x[c] = h; });
+              [&](int c, float4 h, float4) { store4(stage.mix.x + c, h); });
   }
 }
 
 __device__ void mix(const StepStage& stage, Scratch& s) {
   if (blockIdx.x != 0) return;
   const StepStage::Mix& m = stage.mix;
-  normalise(m, m.weight, m.bias, s, [&](int c, float h, float before) {
+  normalise(m, m.weight, m.bias, s, [&](int c, float4 h, float4 before) {
     for (int i = 0; i < m.count; ++i) {
-      store1(m.out[i], 0, c, m.by[i] == nullptr ? h : fmaf(before - h, m.by[i][c], h));
+      store4(m.out[i], 0, c, m.by[i] == nullptr ? h : mixed(h, before, m.by[i] + c));
     }
-    if (m.normed.data != nullptr) store1(m.normed, 0, c, h);
-    if (m.before.data != nullptr) store1(m.before, 0, c, before);
-    if (m.shift != nullptr) m.shift[c] = h;
+    if (m.normed.data != nullptr) store4(m.normed, 0, c, h);
+    if (m.before.data != nullptr) store4(m.before, 0, c, before);
+    if (m.shift != nullptr) store4(m.shift + c, h);
   });
 }
 
 // The parameters of a mix that products begin with, on their way to shared memory: the norm's weight and
 // bias, then the mixes; those only that this block's outputs need.
-__device__ unsigned needed_mixes(const StepStage& stage, StepShare mine) {
-  unsigned needed = 0;
-  for (int i = 0; i < stage.count; ++i) needed |= has_part(stage, mine, i) ? 1u << stage.mixed[i] : 0u;
-  return needed;
-}
 __device__ void fetch_mix(const StepStage& stage, unsigned needed, float* parameters) {
   const StepStage::Mix& m = stage.mix;
   const auto copy = [&](const float* from, int place) {
@@ -153,14 +183,16 @@ __device__ void gather_inputs(const StepStage& stage, StepShare mine, unsigned n
                               const float* parameters, X* inputs, Scratch& s) {
   const StepStage::Mix& m = stage.mix;
   if (m.columns > 0) {
-    asm volatile("cp.async.wait_all;" ::: "memory");  // the first block_sum() tells all threads
-    normalise(m, parameters, parameters + m.columns, s, [&](int c, float h, float before) {
-      for (int i = 0; i < m.count; ++i) {
-        if ((needed >> i & 1) == 0) continue;
-        const float made = m.by[i] == nullptr ? h : fmaf(before - h, parameters[(2 + i) * m.columns + c], h);
-        inputs[i * m.columns + c] = from_float<X>(made);
+    asm volatile("cp.async.wait_all;" ::: "memory");  // moments() has all threads meet
+    const int columns = m.columns;
+    const bool plain = m.by[0] == nullptr;  // a norm alone
+    float* kept = blockIdx.x == 0 ? m.h : nullptr;
+    normalise(m, parameters, parameters + columns, s, [&](int c, float4 h, float4 before) {
+      for (unsigned left = needed; left != 0; left &= left - 1) {
+        const int i = __ffs(left) - 1;
+        store4(inputs + i * columns + c, plain ? h : mixed(h, before, parameters + (2 + i) * columns + c));
       }
-      if (m.h != nullptr && blockIdx.x == 0) m.h[c] = h;
+      if (kept != nullptr) store4(kept + c, h);
     });
   } else {
     for (int i = 0; i < stage.count; ++i) {
@@ -192,48 +224,65 @@ __device__ void load_state(const StepStage& stage, int head, float (&x)[kKeys]) 
   for (int j = 0; j < kKeys; ++j) x[j] = state[j * stage.heads.size];
 }
 
+// Of two channels of a lane of the first warp, which prepares and finishes: i and i + 32.
+struct HeadParameters {
+  float k_k[2] = {}, k_a[2] = {}, r_k[2] = {}, weight[2] = {}, bias[2] = {}, decay[2] = {}, bonus[2] = {};
+};
+__device__ void load_parameters(const StepStage& stage, int head, HeadParameters& p) {
+  const HeadsArgs& a = stage.heads;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    const int i = threadIdx.x + 32 * e, c = head * a.size + i;
+    if (threadIdx.x >= 32 || i >= a.size || head >= a.heads) continue;
+    p.weight[e] = a.group_weight[c], p.bias[e] = a.group_bias[c];
+    if (stage.version == 7) {
+      p.k_k[e] = a.k_k[c], p.k_a[e] = a.k_a[c], p.r_k[e] = a.r_k[c];
+    } else {
+      p.bonus[e] = a.bonus[c];
+    }
+    if (a.w == nullptr) p.decay[e] = a.decay[c];
+  }
+}
+
 template <typename T, typename X>
-__device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratch& s) {
+__device__ void head(const StepStage& stage, int head, float (&x)[kKeys], const HeadParameters& parameters,
+                     Scratch& s) {
   const HeadsArgs& a = stage.heads;
   const int n = a.size, value = threadIdx.x % 64, group = threadIdx.x / 64, lane = threadIdx.x % 32;
   const bool first_warp = threadIdx.x < 32, active = has_state(stage, head), seven = stage.version == 7;
-  // The first warp prepares and finishes: lane i has channels i and i + 32.
-  float bonus = 0, g[2] = {1, 1}, weight[2] = {}, bias[2] = {}, v[2] = {};
+  float bonus = 0, g[2] = {1, 1}, v[2] = {};
   __syncthreads();  // the head before is done with the scratch
   if (first_warp) {
-    float squares = 0, kk[2] = {}, rate[2] = {};
+    // All loads before the first use, and none behind a decision: a lane without a channel reads the last
+    // one.
+    float k0[2], r[2], w[2], rate[2], kk[2], squares = 0;
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const int i = lane + 32 * e, c = head * n + i;
-      if (i >= n) continue;
-      const auto load = [&](const void* data) { return to_float(static_cast<const T*>(data)[c]); };
-      const float k0 = load(a.k), r = load(a.r);
-      v[e] = load(a.v);
-      if (a.g != nullptr) g[e] = load(a.g);
-      weight[e] = a.group_weight[c], bias[e] = a.group_bias[c];
-      s.r[i] = r;
-      s.v[i] = v[e];
-      s.w[i] = a.w != nullptr ? a.w[c] : a.decay[c];
-      if (seven) {
-        rate[e] = load(a.a);
-        kk[e] = k0 * a.k_k[c];
-        const float key = k0 * fmaf(rate[e] - 1.0f, a.k_a[c], 1.0f);
-        s.k[i] = key;
-        squares = fmaf(kk[e], kk[e], squares);
-        bonus = fmaf(r * key, a.r_k[c], bonus);
-      } else {
-        s.k[i] = k0;
-        bonus = fmaf(r * a.bonus[c], k0, bonus);
-      }
+      const int c = head * n + min(lane + 32 * e, n - 1);
+      const auto load = [&](const void* data) {
+        return to_float(static_cast<const T*>(data != nullptr ? data : a.k)[c]);
+      };
+      k0[e] = load(a.k), r[e] = load(a.r), v[e] = load(a.v), rate[e] = load(a.a), g[e] = load(a.g);
+      w[e] = (a.w != nullptr ? a.w : a.group_weight)[c];
+    }
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int i = lane + 32 * e;
+      const bool mine = i < n;
+      if (a.g == nullptr) g[e] = 1;
+      if (a.w == nullptr) w[e] = parameters.decay[e];
+      kk[e] = mine ? k0[e] * parameters.k_k[e] : 0.0f;
+      const float key = seven ? k0[e] * fmaf(rate[e] - 1.0f, parameters.k_a[e], 1.0f) : k0[e];
+      squares = fmaf(kk[e], kk[e], squares);
+      bonus += mine ? r[e] * key * (seven ? parameters.r_k[e] : parameters.bonus[e]) : 0.0f;
+      s.r[i] = r[e], s.v[i] = v[e], s.w[i] = w[e], s.k[i] = key;
     }
     bonus = warp_sum(bonus);
-    if (seven) {
-      const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
+    const float inverse = 1.0f / fmaxf(sqrtf(warp_sum(squares)), 1e-12f);
 #pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        s.kk[lane + 32 * e] = kk[e] * inverse;
-        s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
-      }
+    for (int e = 0; e < 2; ++e) {
+      s.kk[lane + 32 * e] = kk[e] * inverse;
+      s.kk_a[lane + 32 * e] = kk[e] * inverse * rate[e];
     }
   }
   __syncthreads();
@@ -249,7 +298,10 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratc
     if (active) {
       float part = 0;
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) part = fmaf(x[j], -s.kk[key + j], part);
+      for (int j = 0; j < kKeys; j += 4) {
+        const float4 kk = load4(s.kk + key + j);
+        part -= fmaf(x[j], kk.x, x[j + 1] * kk.y) + fmaf(x[j + 2], kk.z, x[j + 3] * kk.w);
+      }
       s.sa[group][value] = part;
     }
     __syncthreads();
@@ -259,16 +311,23 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratc
     const float mine = s.v[value];
     float* state = state_of(stage, head);
 #pragma unroll
-    for (int j = 0; j < kKeys; ++j) {
+    for (int j = 0; j < kKeys; j += 4) {
       const int i = key + j;
-      if (seven) {
-        x[j] = fmaf(mine, s.k[i], fmaf(sa, s.kk_a[i], x[j] * s.w[i]));
-        y = fmaf(x[j], s.r[i], y);
-      } else {
-        y = fmaf(x[j], s.r[i], y);
-        x[j] = fmaf(x[j], s.w[i], s.k[i] * mine);
+      const float4 k4 = load4(s.k + i), w4 = load4(s.w + i), r4 = load4(s.r + i), b4 = load4(s.kk_a + i);
+      const float ks[4] = {k4.x, k4.y, k4.z, k4.w}, ws[4] = {w4.x, w4.y, w4.z, w4.w},
+                  rs[4] = {r4.x, r4.y, r4.z, r4.w}, bs[4] = {b4.x, b4.y, b4.z, b4.w};
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        float& state_now = x[j + e];
+        if (seven) {
+          state_now = fmaf(mine, ks[e], fmaf(sa, bs[e], state_now * ws[e]));
+          y = fmaf(state_now, rs[e], y);
+        } else {
+          y = fmaf(state_now, rs[e], y);
+          state_now = fmaf(state_now, ws[e], ks[e] * mine);
+        }
+        state[(j + e) * n] = state_now;
       }
-      state[j * n] = x[j];
     }
     s.y[group][value] = y;
   }
@@ -293,7 +352,7 @@ __device__ void head(const StepStage& stage, int head, float (&x)[kKeys], Scratc
 #pragma unroll
   for (int e = 0; e < 2; ++e) {
     if (lane + 32 * e >= n) continue;
-    float o = fmaf(out[e] * inverse, weight[e], bias[e]);
+    float o = fmaf(out[e] * inverse, parameters.weight[e], parameters.bias[e]);
     if (seven) o = fmaf(bonus, v[e], o);
     static_cast<X*>(a.out)[head * n + lane + 32 * e] = from_float<X>(o * g[e]);
   }
@@ -320,20 +379,14 @@ struct Meeting {
 };
 __device__ void arrive(unsigned* counter) {
   __syncthreads();
-  if (threadIdx.x == 0) {
-    __threadfence();
-    atomicAdd(counter, 1);
-  }
+  if (threadIdx.x == 0) asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
 }
 __device__ void meet(const unsigned* counter, unsigned blocks) {
   if (threadIdx.x == 0) {
     unsigned seen = 0;
     do {
-#if __CUDA_ARCH__ >= 700
       asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
-#endif
     } while (seen < blocks);
-    __threadfence();
   }
   __syncthreads();
 }
@@ -363,15 +416,17 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
   };
   describe(0);
   describe(1);
+  describe(2);
   asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
+  if (count > 1) bring_parameters(described(1));
   for (int i = 0; i < count; ++i) {
-    describe(i + 2);
+    describe(i + 3);
     const StepStage& now = described(i);
-    if (i + 1 < count) bring_parameters(described(i + 1));
+    if (i + 2 < count) bring_parameters(described(i + 2));
     if (now.kind == StepStage::Kind::products) {
       const StepShare mine = share(now);
-      const unsigned needed = now.mix.columns > 0 ? needed_mixes(now, mine) : 0;
+      const unsigned needed = now.needed[blockIdx.x];
       auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
       uint4 first[kStepPieces], second[kStepPieces];
       WeightReader ahead(now, mine);
@@ -380,16 +435,23 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
       ahead.fetch(second);
       if (ahead.more()) ahead.advance();
       if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
+      OutputWriter writer(now, mine);
+      writer.before();
       if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      writer.after();
       move_state(now);
       gather_inputs(now, mine, needed, parameters, inputs, scratch);
-      multiply(now, mine, ahead, first, second, inputs, scratch.sums);
+      multiply(now, mine, ahead, first, second, writer, inputs, scratch.sums);
       asm volatile("cp.async.wait_all;" ::: "memory");
       arrive(&meeting->arrived);
       continue;
     }
     float state[kKeys] = {};
-    if (now.kind == StepStage::Kind::heads) load_state(now, blockIdx.x, state);
+    HeadParameters parameters;
+    if (now.kind == StepStage::Kind::heads) {
+      load_state(now, blockIdx.x, state);
+      load_parameters(now, blockIdx.x, parameters);
+    }
     if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
     move_state(now);
     switch (now.kind) {
@@ -403,8 +465,11 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
         break;
       case StepStage::Kind::heads:
         for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
-          if (h != static_cast<int>(blockIdx.x)) load_state(now, h, state);
-          head<T, X>(now, h, state, scratch);
+          if (h != static_cast<int>(blockIdx.x)) {
+            load_state(now, h, state);
+            load_parameters(now, h, parameters);
+          }
+          head<T, X>(now, h, state, parameters, scratch);
         }
         break;
       case StepStage::Kind::wkv4:

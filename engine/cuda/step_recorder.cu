@@ -218,10 +218,19 @@ void StepRecorder::products(std::span<const Product> group) {
   if (s.shared > StepStage::kMostShared) throw NotRecorded{};
   for (const Product& p : group) all.writes(p.y);
   // Few outputs: several warps share one, so that all memory channels have work.
-  const std::size_t a_block = (s.outputs + all.multiprocessors - 1) / all.multiprocessors;
-  while (s.split < 8 && a_block * s.split * 2 <= StepStage::kWarps &&
-         least_inputs >= 512 * static_cast<std::size_t>(s.split)) {
-    s.split *= 2;
+  s.a_block = (s.outputs + all.multiprocessors - 1) / all.multiprocessors;
+  while (s.split < 3 && s.a_block << (s.split + 1) <= StepStage::kWarps &&
+         least_inputs >= std::size_t{512} << s.split) {
+    ++s.split;
+  }
+  if (all.multiprocessors > StepStage::kMostBlocks) throw NotRecorded{};
+  for (int block = 0; block < all.multiprocessors; ++block) {
+    const int first = block * s.a_block, end = std::min(first + s.a_block, s.outputs);
+    for (int i = s.count - 1; i >= 0; --i) {
+      if (std::max(first, s.at[i].end - s.at[i].outputs) >= std::min(end, s.at[i].end)) continue;
+      s.first_product[block] = static_cast<unsigned char>(i);
+      if (begins_with_mix) s.needed[block] |= static_cast<unsigned char>(1u << s.mixed[i]);
+    }
   }
   all.append(s);
   if (s.mix.h != nullptr) {

@@ -11,6 +11,7 @@ struct alignas(16) StepStage {
   static constexpr int kMostProducts = 8, kMostMixes = 8;
   static constexpr int kWarps = 16;          // of a block
   static constexpr int kMostColumns = 5120;  // of a row that is normalised
+  static constexpr int kMostBlocks = 256;
   static constexpr unsigned kMostShared = 208 << 10;
 
   enum class Kind { embed, mix, products, heads, wkv4 };
@@ -35,10 +36,13 @@ struct alignas(16) StepStage {
     View normed = {}, before = {};     // mix alone, if wanted
   } mix;
 
-  // products: outputs are numbered through; `split` warps share an output's inputs.
-  int count = 0, outputs = 0, split = 1;
+  // products: outputs are numbered through, `a_block` of them for each block; 2^split warps share an output's
+  // inputs.
+  int count = 0, outputs = 0, a_block = 0, split = 0;
   Few at[kMostProducts] = {};
   int mixed[kMostProducts] = {};  // which mix a product reads; -1: its own x
+  // Of each block: the product of its first output, and (bits) the mixes that its outputs read.
+  unsigned char first_product[kMostBlocks] = {}, needed[kMostBlocks] = {};
   // In shared memory: where a product's inputs begin, in elements; the mix's parameters, and the end, in
   // bytes.
   int place[kMostProducts] = {};

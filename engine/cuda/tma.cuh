@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "engine/cuda/check.h"
-#include "engine/ops.h"
+#include "engine/cuda/gemm90.h"
 
 namespace deciban::cuda {
 
@@ -18,7 +18,8 @@ namespace deciban::cuda {
 #define DECIBAN_HOPPER 1
 #endif
 
-constexpr int kTileInputs = 64;  // 128 bytes of 16-bit elements: a tile's row
+constexpr int kTileBytes = 128;              // a tile's row: what the swizzle spans
+constexpr int kTileInputs = kTileBytes / 2;  // of 16-bit elements
 
 __device__ inline unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
@@ -87,16 +88,20 @@ inline PFN_cuTensorMapEncodeTiled_v12000 encoder() {
   return function;
 }
 
-// Tiles of `height` rows by 64 columns; what lies outside reads as zero.
-inline CUtensorMap tile_map(Tensor::Type type, const void* data, std::size_t rows, std::size_t columns,
+// Tiles of `height` rows by 128 bytes; what lies outside reads as zero.
+inline CUtensorMap tile_map(Operands type, const void* data, std::size_t rows, std::size_t columns,
                             std::size_t stride, int height) {
   CUtensorMap map;
-  const cuuint64_t sizes[2] = {columns, rows}, strides[1] = {stride * 2};
-  const cuuint32_t box[2] = {kTileInputs, static_cast<cuuint32_t>(height)}, steps[2] = {1, 1};
-  const CUresult result = encoder()(
-      &map, type == Tensor::Type::bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
-      2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const std::size_t bytes = type == Operands::e4m3 ? 1 : 2;
+  const cuuint64_t sizes[2] = {columns, rows}, strides[1] = {stride * bytes};
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(kTileBytes / bytes), static_cast<cuuint32_t>(height)},
+                   steps[2] = {1, 1};
+  const CUtensorMapDataType element = type == Operands::bf16  ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16
+                                      : type == Operands::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                                              : CU_TENSOR_MAP_DATA_TYPE_UINT8;
+  const CUresult result = encoder()(&map, element, 2, const_cast<void*>(data), sizes, strides, box, steps,
+                                    CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) throw std::runtime_error("CUDA: cuTensorMapEncodeTiled failed");
   return map;
 }

@@ -3,9 +3,11 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include <stdexcept>
+#include <type_traits>
 
 #include "engine/ops.h"
 
@@ -13,10 +15,12 @@ namespace deciban::cuda {
 
 using bf16 = __nv_bfloat16;
 using f16 = __half;
+using f8 = __nv_fp8_e4m3;
 
 __device__ inline float to_float(float x) { return x; }
 __device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
 __device__ inline float to_float(f16 x) { return __half2float(x); }
+__device__ inline float to_float(f8 x) { return static_cast<float>(x); }
 
 template <typename T>
 __device__ inline T from_float(float x) {
@@ -24,6 +28,8 @@ __device__ inline T from_float(float x) {
     return __float2bfloat16_rn(x);
   } else if constexpr (std::is_same_v<T, f16>) {
     return __float2half_rn(x);
+  } else if constexpr (std::is_same_v<T, f8>) {
+    return f8(x);  // to nearest even, at most +-448; a NaN stays one
   } else {
     return x;
   }

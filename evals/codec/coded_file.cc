@@ -71,6 +71,19 @@ void require(const std::string& what, const std::string& made, const std::string
                                        made.empty() ? "(none)" : made, now.empty() ? "(none)" : now, remedy));
 }
 
+// Kernels of cards are named by their architecture, "sm_90 deterministic".
+std::string remedy_of(const std::string& made, const std::string& now) {
+  constexpr std::string_view kCard = "sm_";
+  const std::string why =
+      "probabilities differ in their last bits from one kind of processor or card to another; ";
+  if (made.starts_with(kCard)) {
+    return why +
+           fmt::format("decompress it with --device cuda on a card of {}", made.substr(0, made.find(' ')));
+  }
+  if (now.starts_with(kCard)) return why + "add --device cpu";
+  return why + "set DECIBAN_ISA to the file's, on a machine that has it";
+}
+
 }  // namespace
 
 void CodedFile::describe(const ModelInfo& info) {
@@ -92,10 +105,7 @@ void CodedFile::check(const ModelInfo& info) const {
   require("the tokenizer", tokenizer_digest.substr(0, 12), info.tokenizer_digest.substr(0, 12),
           "give the same vocabulary with --tokenizer");
   require("mode", mode, info.format, fmt::format("add --mode {}", mode));
-  require(
-      "the kernels", kernels, info.kernels,
-      "probabilities differ in their last bits from one instruction set to another; set DECIBAN_ISA to the "
-      "file's, on a machine that has it");
+  require("the kernels", kernels, info.kernels, remedy_of(kernels, info.kernels));
   if (numerics_version != info.numerics_version) {
     throw std::runtime_error(fmt::format(
         "the file was compressed with numerics version {} of the engine, and this is {}: decompress "

@@ -12,6 +12,7 @@
 
 #include "evals/codec/frequencies.h"
 #include "evals/codec/range_coder.h"
+#include "evals/codec/slot_team.h"
 
 namespace deciban {
 namespace {
@@ -56,6 +57,13 @@ class Decoding {
 template <typename Job>
 using ResultOf = decltype(std::declval<Job>().result());
 
+// How many threads share a step's frequencies: on the CPU the engine has them all.
+std::size_t threads_for(const ModelInfo& info, std::size_t slots) {
+  constexpr std::size_t kWorthSharing = std::size_t{1} << 14, kMost = 32;  // frequencies; threads
+  if (!info.device.starts_with("cuda") || slots * info.vocabulary < kWorthSharing) return 1;
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, std::min(slots, kMost));
+}
+
 // Runs a job for each of the inputs given by their place: as many at a time as there are slots, each step of
 // the batch a token of every slot.
 template <typename Job, typename Input>
@@ -72,7 +80,8 @@ void in_lockstep(LanguageModel& model, std::span<const Input> inputs, std::span<
   };
   std::vector<Slot> all(slots);
   std::vector<Token> feed(slots, 0);
-  Frequencies frequencies;
+  SlotTeam team(threads_for(model.info(), slots));
+  std::vector<Frequencies> frequencies(team.size());
   const std::size_t vocabulary = model.info().vocabulary;
   std::size_t taken = 0;
   // Gives a slot its next job that needs a step; those without tokens are done at once.
@@ -83,8 +92,8 @@ void in_lockstep(LanguageModel& model, std::span<const Input> inputs, std::span<
       Job job(inputs[input]);
       batch->reset(s);
       if (!job.done() && !options.start) {
-        frequencies.set_uniform(vocabulary);
-        feed[s] = job.next(frequencies);
+        frequencies[0].set_uniform(vocabulary);
+        feed[s] = job.next(frequencies[0]);
         if (options.progress) options.progress(1);
       } else if (options.start) {
         feed[s] = *options.start;
@@ -103,12 +112,15 @@ void in_lockstep(LanguageModel& model, std::span<const Input> inputs, std::span<
   while (std::any_of(all.begin(), all.end(), [](const Slot& slot) { return slot.job.has_value(); })) {
     if (options.stop && *options.stop) throw CodingStopped();
     const LogitRows logits = batch->step(feed);
+    team.run(slots, [&](std::size_t s, std::size_t thread) {
+      if (!all[s].job) return;
+      frequencies[thread].set(logits.row(s));
+      feed[s] = all[s].job->next(frequencies[thread]);
+    });
     std::size_t coded = 0;
     for (std::size_t s = 0; s < slots; ++s) {
       Slot& slot = all[s];
       if (!slot.job) continue;
-      frequencies.set(logits.row(s));
-      feed[s] = slot.job->next(frequencies);
       ++coded;
       if (!slot.job->done()) continue;
       results[slot.input] = slot.job->result();

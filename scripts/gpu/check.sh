@@ -151,8 +151,8 @@ for section in "${sections[@]}"; do
     build_here
   fi
 done
-if [ ! -x "$kit/bin/cuda_tests" ] && [ -f "$kit.tar.gz" ]; then
-  tar -C "$(dirname "$kit")" -xzf "$kit.tar.gz"
+if [ ! -x "$kit/bin/cuda_tests" ] && [ -f "$kit.tar.xz" ]; then
+  tar -C "$(dirname "$kit")" -xJf "$kit.tar.xz"
 fi
 if [ ! -x "$kit/bin/cuda_tests" ]; then
   printf 'check.sh: no kit in %s: make one with scripts/gpu/kit.sh and bring it here, or say "check.sh build tests"\n' "$kit" >&2

@@ -6,7 +6,7 @@
 #
 #   --build DIR           build folder, made if it is not there      build/gpu
 #   --architectures LIST  what the CUDA module is compiled for       90a
-#   --out DIR             where the kit goes; emptied first          build/gpu-kit, and build/gpu-kit.tar.gz
+#   --out DIR             where the kit goes; emptied first          build/gpu-kit, and build/gpu-kit.tar.xz
 #   --no-build            take what the build folder holds
 #
 # There, with a copy of the sources (scripts/gpu/check.sh says how):  scripts/gpu/check.sh
@@ -55,6 +55,13 @@ LD_LIBRARY_PATH="$out/lib" ldd "$out"/bin/* "$out"/lib/*.so "$out"/lib/deciban/p
   while read -r library; do
     cp -L "$library" "$out/lib/"
   done
+# 30 MiB of ICU's tables, which only libxml2 names and nothing here asks for: an empty table takes their place.
+for library in "$out"/lib/libicudata.so.*; do
+  [ -e "$library" ] || continue
+  version=${library##*.so.}
+  printf 'const char icudt%s_dat[64] = {0};\n' "$version" |
+    gcc -shared -fPIC -Wl,-soname,"libicudata.so.$version" -x c -o "$library" -
+done
 strip --strip-unneeded "$out"/bin/* "$out"/lib/*.so* "$out"/lib/deciban/plugins/*.so 2>/dev/null || true
 
 # For peers.py, if it was fetched before: pip download rwkv --no-deps -d build/wheels
@@ -64,10 +71,10 @@ if compgen -G 'build/wheels/*.whl' >/dev/null; then
 fi
 
 git describe --always --dirty --abbrev=12 --exclude='*' >"$out/commit" 2>/dev/null || printf 'unknown\n' >"$out/commit"
-tar -C "$(dirname "$out")" -czf "$out.tar.gz" "$(basename "$out")"
+tar -C "$(dirname "$out")" -cf - "$(basename "$out")" | xz -T0 -4 >"$out.tar.xz"
 size=$(du -sm "$out" | cut -f1)
-printf 'kit: %s, %s MiB (%s.tar.gz: %s MiB), %s files, commit %s\n' "$out" "$size" "$out" \
-  "$(du -sm "$out.tar.gz" | cut -f1)" "$(find "$out" -type f | wc -l)" "$(cat "$out/commit")"
+printf 'kit: %s, %s MiB (%s.tar.xz: %s MiB), %s files, commit %s\n' "$out" "$size" "$out" \
+  "$(du -sm "$out.tar.xz" | cut -f1)" "$(find "$out" -type f | wc -l)" "$(cat "$out/commit")"
 if [ "$size" -gt 60 ]; then
   printf 'kit.sh: the kit is larger than 60 MiB: leave out architectures\n' >&2
   exit 1

@@ -29,6 +29,8 @@ class CudaBatching : public testing::TestWithParam<std::tuple<std::string, std::
     for (const auto& text : texts_) list_.push_back({.tokens = text});
   }
   std::string mode() const { return std::get<1>(GetParam()); }
+  // Of fewer bits than bf16: rounding moves these random models further.
+  bool coarse() const { return mode() == "w8a16" || mode().starts_with("int") || mode() == "fp8"; }
   std::filesystem::path file() const { return golden("rwkv/" + std::get<0>(GetParam()) + "/model.pth"); }
   std::unique_ptr<LanguageModel> open(bool deterministic, std::size_t chunk_rows = 0) const {
     return open_on_card(file(), {.mode = mode(), .deterministic = deterministic, .chunk_rows = chunk_rows});
@@ -109,10 +111,10 @@ TEST_P(CudaBatching, CompanyMovesNoDocumentFar) {
   }
   std::cout << std::get<0>(GetParam()) << ' ' << mode() << ": company moves a document by " << worst
             << " nats a token at most, all by " << nats / tokens / std::log(2.0) << " bits\n";
-  // Few rows are multiplied with other roundings than many; int8 weights make these random models coarser
-  // still.
-  EXPECT_LE(worst, mode() == "f32" ? 1e-5 : mode() == "w8a16" ? 1e-2 : 5e-3);
-  EXPECT_LE(std::abs(nats / tokens / std::log(2.0)), mode() == "f32" ? 1e-5 : 1e-4);
+  // Few rows are multiplied with other roundings than many; what e4m3 then rounds the other way moves these
+  // random models far.
+  EXPECT_LE(worst, mode() == "f32" ? 1e-5 : mode() == "fp8" ? 0.3 : coarse() ? 2e-2 : 5e-3);
+  EXPECT_LE(std::abs(nats / tokens / std::log(2.0)), mode() == "f32" ? 1e-5 : coarse() ? 1e-3 : 1e-4);
 }
 
 // Where the card's memory ends, smaller chunks go on; deterministic, with the same bits.
@@ -131,17 +133,16 @@ TEST_P(CudaBatching, AFullMemoryOnlyMakesChunksSmaller) {
     EXPECT_TRUE(same_bits(got.scores.at(i), want.scores.at(i))) << "document " << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CudaBatching,
-                         testing::Combine(testing::Values("rwkv4-small", "rwkv5.2-small", "rwkv6-small",
-                                                          "rwkv7-small"),
-                                          testing::Values("f32", "bf16a", "f16a", "w8a16")),
-                         [](const auto& info) {
-                           std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param);
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, CudaBatching,
+    testing::Combine(testing::Values("rwkv4-small", "rwkv5.2-small", "rwkv6-small", "rwkv7-small"),
+                     testing::Values("f32", "bf16a", "f16a", "w8a16", "int8", "int4", "fp8")),
+    [](const auto& info) {
+      std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param);
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+      return name;
+    });
 
 // Records must not depend on the card's index, but on what results depend on.
 TEST(CudaNames, SayTheArchitectureAndDeterminism) {

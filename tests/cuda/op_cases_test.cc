@@ -7,9 +7,9 @@
 #include <iostream>
 #include <map>
 
+#include "engine/forwarding_ops.h"
 #include "engine/op_case_data.h"
 #include "tests/cuda/card.h"
-#include "engine/forwarding_ops.h"
 
 namespace deciban {
 namespace {
@@ -194,7 +194,7 @@ TEST(CudaScoreHead, PassesNanOn) {
   const std::size_t vocabulary = 5000, inputs = 64, rows = 300;
   for (const bool deterministic : {false, true}) {
     const auto backend = cuda_backend(0, deterministic);
-    for (const std::string& mode : card_modes({"f32", "bf16a", "f16a", "w8a16"})) {
+    for (const std::string& mode : card_modes({"f32", "bf16a", "f16a", "w8a16", "int8", "int4", "fp8"})) {
       const std::vector<float> table(vocabulary * inputs, 0.125f);
       const auto w = backend->matrix(owned_tensor("w", {vocabulary, inputs}, table), numeric_mode(mode));
       const auto ops = backend->open(1);

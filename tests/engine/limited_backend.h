@@ -66,6 +66,7 @@ class LimitedBackend final : public Backend {
   }
   std::uint64_t weight_bytes() const override { return inner_->weight_bytes(); }
   std::string refusal(NumericMode mode) const override { return inner_->refusal(mode); }
+  NumericMode computed(NumericMode asked) const override { return inner_->computed(asked); }
   std::string usual_mode(const std::string& stored) const override { return inner_->usual_mode(stored); }
   std::size_t activation_budget() const override { return std::size_t{1} << 40; }
   std::size_t state_budget() const override { return limits_->state_bytes; }

@@ -132,7 +132,8 @@ TEST(CodedFile, RefusesOtherModelsInWords) {
   };
   EXPECT_THAT(why([](ModelInfo& i) { i.digest = "00ff"; }), HasSubstr("give that model with -m"));
   EXPECT_THAT(why([](ModelInfo& i) { i.format = "int8"; }), HasSubstr("add --mode f32"));
-  EXPECT_THAT(why([](ModelInfo& i) { i.kernels = "sm_90"; }), HasSubstr("DECIBAN_ISA"));
+  EXPECT_THAT(why([](ModelInfo& i) { i.kernels = "avx2"; }), HasSubstr("DECIBAN_ISA"));
+  EXPECT_THAT(why([](ModelInfo& i) { i.kernels = "sm_90 deterministic"; }), HasSubstr("add --device cpu"));
   EXPECT_THAT(why([](ModelInfo& i) { i.tokenizer_digest = "12"; }), HasSubstr("--tokenizer"));
   EXPECT_THAT(why([](ModelInfo& i) { ++i.numerics_version; }), HasSubstr("version of deciban that made it"));
 }
