@@ -10,9 +10,9 @@ namespace deciban {
 struct AttentionBench {
   std::vector<int> lengths, head_sizes;
   std::string mode = "bf16a";
-  int width = 2048;        // heads * head size
-  int kv_share = 1;        // query heads of a head of keys
-  int tokens = 32768;      // of all sequences together: as many sequences as it takes
+  int width = 2048;    // heads * head size
+  int kv_share = 1;    // query heads of a head of keys
+  int tokens = 32768;  // of all sequences together: as many sequences as it takes
   int repeats = 3;
   bool deterministic = false;
 };

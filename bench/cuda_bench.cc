@@ -326,11 +326,12 @@ class Bench {
     result["context"] = o_.context;
     // A step reads all weights but the embedding, and reads and writes the states, or reads the cache.
     double bytes = static_cast<double>(model_->memory().weights) / cards_ - unread_bytes_;
-    bytes += model_->info().constant_state ? 4 * state_floats_ * batch : static_cast<double>(states->state_bytes());
+    bytes += model_->info().constant_state ? 4 * state_floats_ * batch
+                                           : static_cast<double>(states->state_bytes());
     result["gigabytes_per_second"] = bytes / seconds * 1e-9;
     if (o_.bandwidth > 0) result["share"] = bytes / seconds * 1e-9 / o_.bandwidth;
-    print(result, o_.context > 0 ? fmt::format("decode {}@{}", batch, o_.context)
-                                 : fmt::format("decode {}", batch));
+    print(result,
+          o_.context > 0 ? fmt::format("decode {}@{}", batch, o_.context) : fmt::format("decode {}", batch));
     return result;
   }
 

@@ -199,7 +199,7 @@ std::vector<Grid> transformer_grids(Kind kind) {
   };
   for (const Shape& s : shapes) {
     Grid grid{.op = OpKind::attention,
-              .rows = {1, 7, 130, 200},
+              .rows = kind == Kind::cpu ? Sizes{1, 7, 130, 200} : Sizes{1, 7, 130},
               .outputs = {0},
               .inputs = {s.heads * s.head_size},
               .head_sizes = {s.head_size},
@@ -258,25 +258,36 @@ std::vector<Grid> wide_attention_grids() {
     std::vector<Pieces> pieces;
     unsigned traits;
   };
-  const std::vector<Pieces> all_pieces = {Pieces::one, Pieces::singles, Pieces::mixed};
+  const std::vector<Pieces> many = {Pieces::one, Pieces::mixed}, single = {Pieces::singles};
   const Shape shapes[] = {
-      {2, 2, 64, 16, 0, 300, all_pieces, kPlain},
-      {4, 1, 128, 128, 0, 200, all_pieces, kInner},
-      {2, 1, 64, 64, 150, 290, all_pieces, kInner | kHeadNorm},
-      {2, 2, 128, 32, 100, 70, all_pieces, kInner | kInterleaved},
-      {4, 2, 64, 0, 0, 257, all_pieces, kAlibi | kInner},
-      {2, 2, 128, 0, 0, 129, all_pieces, kAlibi},
-      {20, 1, 64, 64, 0, 190, {Pieces::singles}, kInner},
-      {2, 1, 80, 20, 0, 200, all_pieces, kInner},
-      {1, 1, 256, 64, 90, 130, all_pieces, kPlain},
-      {2, 1, 256, 256, 0, 64, all_pieces, kInner | kAlibi},
-      {1, 1, 320, 64, 0, 70, all_pieces, kPlain},
-      {2, 1, 96, 96, 0, 66, all_pieces, kInner},
+      {2, 2, 64, 16, 0, 300, many, kPlain},
+      {2, 2, 64, 16, 0, 300, single, kPlain},
+      {4, 1, 128, 128, 0, 200, many, kInner},
+      {4, 1, 128, 128, 0, 200, single, kInner},
+      {2, 1, 64, 64, 150, 290, many, kInner | kHeadNorm},
+      {2, 1, 64, 64, 150, 290, single, kInner | kHeadNorm},
+      {2, 2, 128, 32, 100, 70, many, kInner | kInterleaved},
+      {2, 2, 128, 32, 100, 70, single, kInner | kInterleaved},
+      {4, 2, 64, 0, 0, 257, many, kAlibi | kInner},
+      {4, 2, 64, 0, 0, 257, single, kAlibi | kInner},
+      {2, 2, 128, 0, 0, 129, many, kAlibi},
+      {2, 2, 128, 0, 0, 129, single, kAlibi},
+      {20, 1, 64, 64, 0, 190, single, kInner},
+      {2, 1, 80, 20, 0, 200, many, kInner},
+      {2, 1, 80, 20, 0, 200, single, kInner},
+      {1, 1, 256, 64, 90, 130, many, kPlain},
+      {1, 1, 256, 64, 90, 130, single, kPlain},
+      {2, 1, 256, 256, 0, 64, many, kInner | kAlibi},
+      {2, 1, 256, 256, 0, 64, single, kInner | kAlibi},
+      {1, 1, 320, 64, 0, 70, many, kPlain},
+      {1, 1, 320, 64, 0, 70, single, kPlain},
+      {2, 1, 96, 96, 0, 66, many, kInner},
+      {2, 1, 96, 96, 0, 66, single, kInner},
   };
   std::vector<Grid> all;
   for (const Shape& s : shapes) {
     Grid grid{.op = OpKind::attention,
-              .rows = {9, 300},
+              .rows = s.pieces == single ? Sizes{9} : Sizes{300},
               .outputs = {0},
               .inputs = {s.heads * s.head_size},
               .head_sizes = {s.head_size},

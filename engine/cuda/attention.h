@@ -33,7 +33,7 @@ void attention(const Device& device, Arena& arena, const Attention& params, cons
 // What the kernels below read and write.
 struct AttentionArgs {
   KvView kv;
-  const void* q = nullptr;  // [rows][heads][padded], of kv.type: normed, turned, scaled
+  const void* q = nullptr;             // [rows][heads][padded], of kv.type: normed, turned, scaled
   int rows = 0, heads = 0, group = 1;  // query heads of a head of keys
   int window = 0;
   const float* slopes = nullptr;

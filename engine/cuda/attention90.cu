@@ -25,7 +25,7 @@ struct Plan {
   static constexpr int kKeys = kPages * kPageTokens, kParts = kSize / 64;
   static constexpr int kTileBytes = kKeys * kSize * 2;  // of keys, or of values
   static constexpr int kQueryBytes = kTileRows * kSize * 2;
-  static constexpr int kSharedBytes = kQueryBytes + 2 * kStages * kTileBytes + 1024 + 4 * kStages * 8;
+  static constexpr int kSharedBytes = kQueryBytes + 2 * kStages * kTileBytes + 1024 + (4 * kStages + 2) * 8;
 };
 
 // Bytes to shared memory, a barrier there being told.
@@ -46,7 +46,7 @@ __device__ inline std::uint64_t value_operand(const void* p, int apart) {
 }
 
 struct Work {
-  int4 tile;  // first row, rows, slot, position
+  int4 tile;              // first row, rows, slot, position
   int head, first, last;  // tiles of keys
 };
 template <int kKeys>
@@ -57,6 +57,26 @@ __device__ inline Work work_at(const AttentionArgs& a, int item) {
   w.first = first_tile(w.tile.w, a.window, kKeys);
   w.last = (w.tile.w + w.tile.y - 1) / kKeys;
   return w;
+}
+
+// The item's queries, when the last one's are done with.  Behind the tile's rows lie others, which nobody
+// looks at.
+template <int kSize>
+__device__ void copy_queries(const CUtensorMap* map, const Work& w, unsigned char* to, std::uint64_t* full,
+                             std::uint64_t* empty, int parity) {
+  barrier_wait(empty, parity ^ 1);
+  if (threadIdx.x % 32 == 0) {
+    barrier_expect(full, Plan<kSize>::kQueryBytes);
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+#pragma unroll
+      for (int part = 0; part < kSize / 64; ++part) {
+        copy_tile(to + (group * (kSize / 64) + part) * kPartBytes, map, w.head * kSize + part * 64,
+                  w.tile.x + 64 * group, full);
+      }
+    }
+  }
+  __syncwarp();
 }
 
 // What the copying warp does for one item: all tiles of keys and of values, each when its place is free.
@@ -76,8 +96,8 @@ __device__ void copy_pages(const AttentionArgs& a, const Work& w, unsigned char*
 #pragma unroll
     for (int i = 0; i < P::kPages; ++i) {
       // Behind the last page lies nothing that is seen, but it must be finite.
-      from[i] = reinterpret_cast<const std::byte*>(__shfl_sync(
-          0xffffffffu, reinterpret_cast<unsigned long long>(mine), (p - begin) % 32 + i));
+      from[i] = reinterpret_cast<const std::byte*>(
+          __shfl_sync(0xffffffffu, reinterpret_cast<unsigned long long>(mine), (p - begin) % 32 + i));
       from[i] += offset;
     }
 #pragma unroll
@@ -105,31 +125,9 @@ __device__ void copy_pages(const AttentionArgs& a, const Work& w, unsigned char*
   }
 }
 
-// The warpgroup's 64 queries to its part of shared memory; what lies behind the tile's rows is zero.
-template <typename T, int kSize>
-__device__ void load_queries(const AttentionArgs& a, const Work& w, int group, unsigned char* to) {
-  constexpr int kPieces = kSize / 8;
-  const int lane = threadIdx.x % 128;
-  const T* q = static_cast<const T*>(a.q);
-#pragma unroll
-  for (int i = lane; i < 64 * kPieces; i += 128) {
-    const int row = i / kPieces, piece = i % kPieces, in_tile = 64 * group + row;
-    uint4 raw = {0, 0, 0, 0};
-    if (in_tile < w.tile.y) {
-      raw = *reinterpret_cast<const uint4*>(
-          q + (static_cast<std::size_t>(w.tile.x + in_tile) * a.heads + w.head) * kSize + piece * 8);
-    }
-    *reinterpret_cast<uint4*>(to + piece / 8 * kPartBytes + row * 128 + (piece % 8 ^ row % 8) * 16) = raw;
-  }
-}
-
-__device__ inline void group_sync(int group) {
-  asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
-}
-
 template <typename T, int kSize, bool kSlopes>
 __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_kernel(
-    const __grid_constant__ AttentionArgs a) {
+    const __grid_constant__ AttentionArgs a, const __grid_constant__ CUtensorMap query_map) {
 #ifdef DECIBAN_HOPPER
   using P = Plan<kSize>;
   extern __shared__ unsigned char memory[];
@@ -140,7 +138,10 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
   // Of each stage: keys, values.
   auto* full = reinterpret_cast<std::uint64_t*>(values + P::kStages * P::kTileBytes);
   std::uint64_t* empty = full + 2 * P::kStages;
+  std::uint64_t *queries_full = empty + 2 * P::kStages, *queries_empty = queries_full + 1;
   if (threadIdx.x == 0) {
+    barrier_init(queries_full, 1);
+    barrier_init(queries_empty, kGroups);
     for (int i = 0; i < 2 * P::kStages; ++i) {
       barrier_init(full + i, 1);
       barrier_init(empty + i, kGroups);
@@ -150,10 +151,12 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
   __syncthreads();
   predecessors_done();
   const int items = a.kv.tile_count * a.heads, group = threadIdx.x / 128;
-  int stage = 0, parity = 0;
+  int stage = 0, parity = 0, query_parity = 0;
   if (group == kGroups) {
-    for (int item = blockIdx.x; item < items; item += gridDim.x) {
-      copy_pages<kSize>(a, work_at<P::kKeys>(a, item), keys, values, full, empty, stage, parity);
+    for (int item = blockIdx.x; item < items; item += gridDim.x, query_parity ^= 1) {
+      const Work w = work_at<P::kKeys>(a, item);
+      copy_queries<kSize>(&query_map, w, queries, queries_full, queries_empty, query_parity);
+      copy_pages<kSize>(a, w, keys, values, full, empty, stage, parity);
     }
     return;
   }
@@ -161,10 +164,8 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
   const int lane = threadIdx.x % 128, row = lane / 32 * 16 + lane % 32 / 4;
   for (int item = blockIdx.x; item < items; item += gridDim.x) {
     const Work w = work_at<P::kKeys>(a, item);
-    group_sync(group);  // the last item's queries are done with
-    load_queries<T, kSize>(a, w, group, own);
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    group_sync(group);
+    barrier_wait(queries_full, query_parity);
+    query_parity ^= 1;
     const float slope = kSlopes ? a.slopes[w.head] : 0.0f;
     const int position = w.tile.w + 64 * group + row;  // of the thread's first row
     const int lowest = w.tile.w + 64 * group;          // of the warpgroup's
@@ -183,6 +184,7 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
       const int begin = t * P::kKeys;
       barrier_wait(full + 2 * stage, parity);
       if (begin > lowest + 63 || 64 * group >= w.tile.y) {  // the other warpgroup's alone
+        if (t == w.last && lane == 0) arrive_here(queries_empty);
         if (lane == 0) arrive_here(empty + 2 * stage);
         barrier_wait(full + 2 * stage + 1, parity);
         if (lane == 0) arrive_here(empty + 2 * stage + 1);
@@ -193,16 +195,17 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
 #pragma unroll
       for (int part = 0; part < P::kParts; ++part) {
         const std::uint64_t left = operand(own + part * kPartBytes);
-        const std::uint64_t right =
-            operand(keys + stage * P::kTileBytes + part * P::kPages * kPartBytes);
+        const std::uint64_t right = operand(keys + stage * P::kTileBytes + part * P::kPages * kPartBytes);
 #pragma unroll
         for (int i = 0; i < 4; ++i) Wgmma<T, P::kKeys>::run(s, left + 2 * i, right + 2 * i, part + i > 0);
       }
       asm volatile("wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" ::: "memory");
-      if (lane == 0) arrive_here(empty + 2 * stage);
+      if (lane == 0) {
+        arrive_here(empty + 2 * stage);
+        if (t == w.last) arrive_here(queries_empty);
+      }
       float shrink[2];
-      const bool whole =
-          begin + P::kKeys - 1 <= lowest && (a.window == 0 || begin > lowest + 63 - a.window);
+      const bool whole = begin + P::kKeys - 1 <= lowest && (a.window == 0 || begin > lowest + 63 - a.window);
       weigh<P::kKeys, kSlopes>(s, running, shrink, begin, position, position + 8, a.window, whole, slope,
                                slope);
 #pragma unroll
@@ -234,8 +237,8 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
       const float inverse = inverse_total(running.total[r]);
       const int in_tile = 64 * group + row + 8 * r;
       if (in_tile >= w.tile.y) continue;
-      const std::size_t at = static_cast<std::size_t>(w.tile.x + in_tile) * a.out_stride +
-                             w.head * kSize + 2 * (lane % 4);
+      const std::size_t at =
+          static_cast<std::size_t>(w.tile.x + in_tile) * a.out_stride + w.head * kSize + 2 * (lane % 4);
 #pragma unroll
       for (int j = 0; j < kSize / 8; ++j) {
         write_pair(a.out, a.out_type, at + 8 * j, sums[4 * j + 2 * r] * inverse,
@@ -252,7 +255,10 @@ void launch(const AttentionArgs& args, int multiprocessors, cudaStream_t stream)
   const auto kernel = attention90_kernel<T, kSize, kSlopes>;
   DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, P::kSharedBytes));
   const int blocks = std::min(args.kv.tile_count * args.heads, multiprocessors * P::kBlocks);
-  launch_after(kernel, static_cast<unsigned>(blocks), kThreads, P::kSharedBytes, stream, args);
+  const auto columns = static_cast<std::size_t>(args.heads) * kSize;
+  const CUtensorMap queries = tile_map(args.kv.type == Tensor::Type::bf16 ? Operands::bf16 : Operands::f16,
+                                       args.q, static_cast<std::size_t>(args.rows), columns, columns, 64);
+  launch_after(kernel, static_cast<unsigned>(blocks), kThreads, P::kSharedBytes, stream, args, queries);
 }
 
 }  // namespace

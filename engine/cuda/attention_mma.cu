@@ -10,9 +10,9 @@ namespace {
 constexpr int kThreads = 128, kStages = 2;
 
 template <int kSize>
-constexpr int kPageBytes = 2 * kPageTokens * kSize * 2;
+constexpr int kPageBytes = 2 * kPageTokens* kSize * 2;
 template <typename T, int kSize>
-constexpr int kSharedBytes = kStages * kPageBytes<kSize> + 4 * Queries<T, kSize>::kSharedBytes;
+constexpr int kSharedBytes = kStages* kPageBytes<kSize> + 4 * Queries<T, kSize>::kSharedBytes;
 
 template <typename T, int kSize, bool kSlopes>
 __global__ __launch_bounds__(kThreads) void mma_kernel(const __grid_constant__ AttentionArgs a) {
@@ -34,8 +34,7 @@ __global__ __launch_bounds__(kThreads) void mma_kernel(const __grid_constant__ A
   q.load(shared, [&](int r) -> const T* {
     const int in_tile = 16 * warp + r;
     if (in_tile >= tile.y) return nullptr;
-    return static_cast<const T*>(a.q) +
-           (static_cast<std::size_t>(tile.x + in_tile) * a.heads + head) * kSize;
+    return static_cast<const T*>(a.q) + (static_cast<std::size_t>(tile.x + in_tile) * a.heads + head) * kSize;
   });
   const int row = 16 * warp + lane / 4, position = tile.w + row;
   const int lowest = tile.w + 16 * warp;  // of the warp's rows

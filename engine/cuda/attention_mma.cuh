@@ -43,9 +43,8 @@ struct Queries {
         const T* x = row(lane / 4 + e % 2 * 8);
 #pragma unroll
         for (int k = 0; k < kSize / 16; ++k) {
-          a[k][e] = x == nullptr
-                        ? 0u
-                        : *reinterpret_cast<const unsigned*>(x + 16 * k + e / 2 * 8 + 2 * (lane % 4));
+          a[k][e] =
+              x == nullptr ? 0u : *reinterpret_cast<const unsigned*>(x + 16 * k + e / 2 * 8 + 2 * (lane % 4));
         }
       }
     } else {

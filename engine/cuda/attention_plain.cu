@@ -133,9 +133,8 @@ __global__ __launch_bounds__(kThreads) void plain_kernel(const __grid_constant__
 void attention_plain(const AttentionArgs& args, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(args.kv.tile_count), static_cast<unsigned>(args.heads),
                   static_cast<unsigned>((args.kv.size + kChannels - 1) / kChannels));
-  with_type(args.kv.type, [&]<typename T>() {
-    launch_after(plain_kernel<T>, grid, kThreads, 0, stream, args);
-  });
+  with_type(args.kv.type,
+            [&]<typename T>() { launch_after(plain_kernel<T>, grid, kThreads, 0, stream, args); });
 }
 
 }  // namespace deciban::cuda

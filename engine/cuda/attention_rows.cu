@@ -101,7 +101,8 @@ __global__ __launch_bounds__(32 * kWarps) void append_kernel(const __grid_consta
     }
     const bool value = h >= a.heads + a.kv_heads;
     const int head = h - a.heads - (value ? a.kv_heads : 0);
-    std::byte* out = page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0);
+    std::byte* out =
+        page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0);
     const auto store = [&](int c, float first, float second) {
       store_pair(reinterpret_cast<T*>(out + element_offset(a.kv.padded, kNarrow, token, c)), first, second);
     };
@@ -114,6 +115,86 @@ __global__ __launch_bounds__(32 * kWarps) void append_kernel(const __grid_consta
     for (int c = 2 * (threadIdx.x % 32); c < a.kv.padded; c += 64) {
       store(c, c < size ? to_float(x[c]) : 0.0f, c < size ? to_float(x[c + 1]) : 0.0f);
     }
+  }
+}
+
+// Eight elements from a multiple of sixteen bytes on.
+template <typename X>
+__device__ __forceinline__ void load8(const X* x, float (&to)[8]) {
+  if constexpr (std::is_same_v<X, float>) {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 v = load4(x + i);
+      to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
+    }
+  } else {
+    const uint4 raw = *reinterpret_cast<const uint4*>(x);
+    X v[8];
+    memcpy(v, &raw, 16);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) to[i] = to_float(v[i]);
+  }
+}
+
+// The same where heads are whole pieces of eight channels and are not normed: a thread takes eight channels
+// at a time.
+template <typename X, typename T>
+__global__ __launch_bounds__(32 * kWarps) void append_pieces_kernel(const __grid_constant__ AppendArgs a) {
+  extern __shared__ float2 turns[];
+  predecessors_done();
+  const std::size_t row = blockIdx.x;
+  const int2 at = a.kv.rows[row];  // slot, position
+  const int size = a.kv.size, half = a.rotary / 2, pieces = size / 8;
+  for (int i = threadIdx.x; i < half; i += blockDim.x) {
+    float sine, cosine;
+    sincosf(__fmul_rn(static_cast<float>(at.y), a.frequencies[i]), &sine, &cosine);
+    turns[i] = {cosine * a.magnitude, sine * a.magnitude};
+  }
+  if (half > 0) __syncthreads();
+  std::byte* page =
+      a.kv.pages[static_cast<std::size_t>(at.x) * a.kv.page_stride + at.y / kPageTokens] + a.kv.offset;
+  const int token = at.y % kPageTokens;
+  for (int i = threadIdx.x; i < (a.heads + 2 * a.kv_heads) * pieces; i += blockDim.x) {
+    const int h = i / pieces, piece = i % pieces, c = 8 * piece;
+    const bool query = h < a.heads, value = h >= a.heads + a.kv_heads;
+    const int head = query ? h : h - a.heads - (value ? a.kv_heads : 0);
+    const X* x = static_cast<const X*>(query   ? a.q
+                                       : value ? a.v
+                                               : a.k) +
+                 row * (query ? a.q_stride : a.kv_stride) + static_cast<std::size_t>(head) * size;
+    float own[8];
+    load8(x + c, own);
+    if (!value && c < a.rotary) {
+      if (a.interleaved) {
+#pragma unroll
+        for (int e = 0; e < 8; e += 2) {
+          const float2 turn = turns[(c + e) / 2];
+          const float first = own[e], second = own[e + 1];
+          own[e] = first * turn.x - second * turn.y;
+          own[e + 1] = second * turn.x + first * turn.y;
+        }
+      } else {
+        const bool first = c < half;
+        float other[8];
+        load8(x + (first ? c + half : c - half), other);
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          const float2 turn = turns[(first ? c : c - half) + e];
+          const float across = other[e] * turn.y;
+          own[e] = first ? own[e] * turn.x - across : own[e] * turn.x + across;
+        }
+      }
+    }
+    T narrow[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) narrow[e] = from_float<T>(query ? own[e] * a.scale : own[e]);
+    uint4 raw;
+    memcpy(&raw, narrow, 16);
+    std::byte* to =
+        query ? reinterpret_cast<std::byte*>(static_cast<T*>(a.q_out) + (row * a.heads + head) * size + c)
+              : page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0) +
+                    piece_offset(size, token, piece);
+    *reinterpret_cast<uint4*>(to) = raw;
   }
 }
 
@@ -163,10 +244,19 @@ void append_rows(const Attention& params, const KvView& kv, const Tensor& q, con
   a.q_norm = head_norm(params.q_norm);
   a.k_norm = head_norm(params.k_norm);
   a.q_out = q_out;
+  const std::size_t half = params.rotary / 2;
+  const bool pieces = kv.type != Tensor::Type::f32 && kv.padded == kv.size && a.q_norm.weight == nullptr &&
+                      a.k_norm.weight == nullptr && half % (params.interleaved ? 4 : 8) == 0;
   with_type(q.type, [&]<typename X>() {
     with_type(kv.type, [&]<typename T>() {
-      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps,
-                   params.rotary / 2 * sizeof(float2), stream, a);
+      if constexpr (!std::is_same_v<T, float>) {
+        if (pieces) {
+          return launch_after(append_pieces_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps,
+                              half * sizeof(float2), stream, a);
+        }
+      }
+      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps, half * sizeof(float2),
+                   stream, a);
     });
   });
 }

@@ -17,13 +17,13 @@ constexpr int kMostSplits = 64;
 template <int kSize>
 constexpr int kStages = kSize <= 128 ? 3 : 2;
 template <int kSize>
-constexpr int kPageBytes = 2 * kPageTokens * kSize * 2;
+constexpr int kPageBytes = 2 * kPageTokens* kSize * 2;
 // Sums of all warps, and their running maxima and totals; they take the pages' place.
 template <int kSize>
 constexpr int kMergeBytes = kWarps * 16 * (kSize + 2) * 4;
 template <typename T, int kSize>
-constexpr int kSharedBytes = std::max(kStages<kSize>* kPageBytes<kSize>, kMergeBytes<kSize>) +
-                             Queries<T, kSize>::kSharedBytes;
+constexpr int kSharedBytes =
+    std::max(kStages<kSize>* kPageBytes<kSize>, kMergeBytes<kSize>) + Queries<T, kSize>::kSharedBytes;
 
 struct StepArgs {
   AttentionArgs a;
@@ -120,8 +120,8 @@ __global__ __launch_bounds__(kThreads) void step_kernel(const __grid_constant__ 
   // All warps' results together.
   wait_copies<0>();
   __syncthreads();
-  auto* all = reinterpret_cast<float*>(memory);                           // [warp][16][kSize]
-  auto* ends = reinterpret_cast<float2*>(all + kWarps * 16 * kSize);      // [warp][16]
+  auto* all = reinterpret_cast<float*>(memory);                       // [warp][16][kSize]
+  auto* ends = reinterpret_cast<float2*>(all + kWarps * 16 * kSize);  // [warp][16]
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     float total = running.total[r];
@@ -132,7 +132,7 @@ __global__ __launch_bounds__(kThreads) void step_kernel(const __grid_constant__ 
 #pragma unroll
     for (int j = 0; j < kSize / 8; ++j) {
       *reinterpret_cast<float2*>(all + at_row * kSize + 8 * j + 2 * (lane % 4)) = {sums[4 * j + 2 * r],
-                                                                                  sums[4 * j + 2 * r + 1]};
+                                                                                   sums[4 * j + 2 * r + 1]};
     }
   }
   __syncthreads();
@@ -213,7 +213,8 @@ void attention_step(const AttentionArgs& args, int multiprocessors, void* scratc
       part.a.kv.rows += first;
       part.a.kv.counters += rows * (args.heads / args.group) * s.tiles;
       part.a.q = static_cast<const T*>(args.q) + rows * args.heads * kSize;
-      part.a.out = static_cast<std::byte*>(args.out) + rows * args.out_stride * Tensor::element_bytes(args.out_type);
+      part.a.out =
+          static_cast<std::byte*>(args.out) + rows * args.out_stride * Tensor::element_bytes(args.out_type);
       part.ends += rows * args.heads * s.splits;
       part.sums += rows * args.heads * s.splits * kSize;
       const dim3 grid(static_cast<unsigned>(s.splits),

@@ -81,9 +81,10 @@ __device__ __forceinline__ void weigh(float (&s)[kKeys / 2], RunningRows& runnin
     for (int j = 0; j < kKeys / 8; ++j) top = fmaxf(top, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
     top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
     top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-    // A row that has seen nothing yet keeps sums of zero.
-    const float centre = top == -INFINITY ? 0.0f : top * kLog2e;
-    shrink[r] = exp2_fast(fmaf(running.most[r], kLog2e, -centre));
+    // A row that has seen nothing yet keeps sums of zero; where nothing larger comes, sums shrink by
+    // exactly 1.
+    const float base = top == -INFINITY ? 0.0f : top, centre = base * kLog2e;
+    shrink[r] = exp2_fast((running.most[r] - base) * kLog2e);
     running.most[r] = top;
     float total = running.total[r] * shrink[r];
 #pragma unroll

@@ -235,8 +235,7 @@ void PagedCache::bind(Layout layout) {
     const int all = t.w + t.y;
     return shape_.window == 0 ? all : std::min(all, static_cast<int>(shape_.window) + t.y);
   };
-  std::stable_sort(tiles, tiles + tile,
-                   [&](const int4& a, const int4& b) { return cost(a) > cost(b); });
+  std::stable_sort(tiles, tiles + tile, [&](const int4& a, const int4& b) { return cost(a) > cost(b); });
   DECIBAN_CUDA(cudaMemcpyAsync(chunk_.data(), tiles, tile_room_ * sizeof(int4) + row * sizeof(int2),
                                cudaMemcpyHostToDevice, stream_));
   DECIBAN_CUDA(cudaEventRecord(uploaded_, stream_));

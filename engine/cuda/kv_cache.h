@@ -58,8 +58,8 @@ class PagedCache final : public KvCache {
   std::size_t head_bytes_, layer_bytes_, page_bytes_;
   std::vector<Slot> slots_;
   std::vector<DeviceBuffer> pool_;
-  std::vector<std::byte*> at_;   // of each page
-  std::vector<int> shared_by_;   // sequences, of each page
+  std::vector<std::byte*> at_;  // of each page
+  std::vector<int> shared_by_;  // sequences, of each page
   std::vector<int> free_;
   std::atomic<std::uint64_t> bytes_{0};
 

@@ -29,8 +29,7 @@ constexpr int padded_channels(int size, bool narrow) {
 // Bytes from a head's keys (or values) in 16 bits to the piece of 8 channels, `piece` counted over the head.
 __host__ __device__ inline int piece_offset(int padded, int token, int piece) {
   const int part = piece / 8, left = padded / 8 - part * 8, width = left < 8 ? left : 8;
-  return part * kPartBytes + token * width * 16 +
-         (((piece % 8) ^ ((token * width / 8) & (width - 1))) * 16);
+  return part * kPartBytes + token * width * 16 + (((piece % 8) ^ ((token * width / 8) & (width - 1))) * 16);
 }
 // Bytes from a head's keys (or values) to an element; even channels and the next one are neighbours.
 __host__ __device__ inline int element_offset(int padded, bool narrow, int token, int channel) {
@@ -44,12 +43,13 @@ constexpr int kStepCounters = 4;
 struct KvView {
   std::byte* const* pages = nullptr;  // [slots][page_stride], every entry below a sequence's end is a page
   int page_stride = 0;
-  const int2* rows = nullptr;   // [rows of the chunk]: slot, position
-  const int4* tiles = nullptr;  // query tiles: first row, rows, slot, the first row's position; heavy ones first
+  const int2* rows = nullptr;  // [rows of the chunk]: slot, position
+  const int4* tiles =
+      nullptr;  // query tiles: first row, rows, slot, the first row's position; heavy ones first
   int tile_count = 0;
   int* counters = nullptr;  // zeros, and zeros again after each kernel: kStepCounters a row and head of keys
-  int most_pages = 0;      // of a sequence of the chunk, rounded up: for the grids of recorded steps
-  std::size_t offset = 0;  // of the layer in a page
+  int most_pages = 0;       // of a sequence of the chunk, rounded up: for the grids of recorded steps
+  std::size_t offset = 0;   // of the layer in a page
   int head_bytes = 0, value_offset = 0;
   int size = 0, padded = 0;
   Tensor::Type type = Tensor::Type::f32;

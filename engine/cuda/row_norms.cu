@@ -77,8 +77,8 @@ void launch(const Tensor& x, const std::size_t* rows, const NormArgs& norm, cons
             cudaStream_t stream) {
   const auto columns = static_cast<int>(x.columns);
   const int threads = std::max(32, ((columns + 4 * kQuads - 1) / (4 * kQuads) + 31) / 32 * 32);
-  launch_after(norm_rows_kernel<T, kQuads>, static_cast<unsigned>(out.rows), static_cast<unsigned>(threads), 0,
-               stream, x.f32(), x.stride, columns, rows, norm, static_cast<T*>(out.data), out.stride);
+  launch_after(norm_rows_kernel<T, kQuads>, static_cast<unsigned>(out.rows), static_cast<unsigned>(threads),
+               0, stream, x.f32(), x.stride, columns, rows, norm, static_cast<T*>(out.data), out.stride);
 }
 
 }  // namespace

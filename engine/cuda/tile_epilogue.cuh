@@ -66,7 +66,8 @@ __device__ __forceinline__ void write_tile(const Finish& f, int rows, int column
         if constexpr (kCombine == add || kCombine == gate_add) {
           old[b] = load4(reinterpret_cast<const float*>(y + 8 * j * kBytes));
         }
-        if constexpr (kCombine == gate_add || kCombine == gate) one[b] = *reinterpret_cast<const uint2*>(gates + 16 * j);
+        if constexpr (kCombine == gate_add || kCombine == gate)
+          one[b] = *reinterpret_cast<const uint2*>(gates + 16 * j);
         if constexpr (kCombine == lerp) {
           one[b] = *reinterpret_cast<const uint2*>(base + 16 * j);
           other[b] = *reinterpret_cast<const uint2*>(target + 16 * j);

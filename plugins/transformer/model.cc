@@ -91,8 +91,8 @@ class Model final : public LanguageModel {
   std::string decode(std::span<const Token> tokens) const override { return tokenizer_->decode(tokens); }
   std::string normalise(std::string_view text) const override { return tokenizer_->normalise(text); }
 
-  // One worker a thread (of an accelerator: a stream) as long as there are sequences; the threads of a few long
-  // ones work together.
+  // One worker a thread (of an accelerator: a stream) as long as there are sequences; the threads of a few
+  // long ones work together.
   void score(SequenceSource& next, ScoreSink& done) override {
     const bool card = accelerator();
     const std::size_t most = card ? kCardStreams : static_cast<std::size_t>(info_.threads);
@@ -101,7 +101,7 @@ class Model final : public LanguageModel {
     const int team = card ? 1 : std::max(1, info_.threads / static_cast<int>(workers));
     const std::size_t slots = card ? plan_.slots : std::max<std::size_t>(1, plan_.slots / workers);
     PackOptions options{.workers = workers, .chunk_rows = plan_.chunk_rows, .vocabulary = info_.vocabulary};
-    if (card) options.window = slots;  // many short sequences make one chunk
+    if (card) options.window = slots;                                 // many short sequences make one chunk
     if (most_tokens() != 0) options.most_tokens = most_tokens() + 1;  // the last one is not read
     score_packed(source, done, options,
                  [&](std::size_t) { return std::make_unique<Lent>(*this, take_stream(team, slots)); });
@@ -327,7 +327,8 @@ std::unique_ptr<LanguageModel> load_transformer(const Checkpoint& checkpoint, co
   auto net = std::make_unique<Net>(checkpoint, shape, mode, *backend);
   StreamPlan plan = plan_stream(shape, mode, *backend, card ? kCardStreams : 1);
   if (options.chunk_rows != 0) plan.chunk_rows = options.chunk_rows;
-  return std::make_unique<Model>(std::move(backend), std::move(net), std::move(tokenizer), std::move(info), plan);
+  return std::make_unique<Model>(std::move(backend), std::move(net), std::move(tokenizer), std::move(info),
+                                 plan);
 }
 
 }  // namespace deciban::transformer

@@ -60,7 +60,8 @@ TEST_P(CudaTransformer, LogProbabilitiesAreThoseOfTransformers) {
   const auto expected = read_json(folder_of(GetParam()) / "expected.json");
   const auto exact = expected["logprobs64"].get<std::vector<double>>();
   const std::vector<Token> own = tokens();
-  const std::map<std::string, double> bounds = {{"f32", 3e-5}, {"bf16", 0.05}, {"bf16a", 0.15}, {"f16a", 0.03}};
+  const std::map<std::string, double> bounds = {
+      {"f32", 3e-5}, {"bf16", 0.05}, {"bf16a", 0.15}, {"f16a", 0.03}};
   for (const auto& [mode, bound] : bounds) {
     if (!computes(GetParam(), mode)) continue;
     for (const bool deterministic : {false, true}) {
@@ -135,8 +136,7 @@ TEST_P(CudaTransformer, CompanyAndChunksChangeNothingWhenDeterministic) {
           << mode << ", document " << i << " of " << list[i].tokens.size() << " alone";
     }
     for (const std::size_t rows : {64, 100, 333}) {
-      const Collected other =
-          score(*open({.mode = mode, .deterministic = true, .chunk_rows = rows}), list);
+      const Collected other = score(*open({.mode = mode, .deterministic = true, .chunk_rows = rows}), list);
       for (std::size_t i = 0; i < list.size(); ++i) {
         EXPECT_TRUE(same_bits(other.scores.at(i), together.scores.at(i)))
             << mode << ", document " << i << ", chunks of " << rows;
