@@ -41,6 +41,6 @@ DECIBAN_API std::unique_ptr<LanguageModel> load_rwkv(const Checkpoint& official,
 DECIBAN_API void check_rwkv(const Checkpoint& official, const Backend& backend, const std::string& mode);
 
 // Raised whenever any log-probability of the engine may change; part of every record's key.
-inline constexpr int kNumericsVersion = 3;
+inline constexpr int kNumericsVersion = 4;
 
 }  // namespace deciban
