@@ -204,7 +204,7 @@ void PagedCache::bind(Layout layout) {
     auto* table = host_table_.as<std::byte*>();
     for (std::size_t slot = first_changed_; slot <= last_changed_; ++slot) {
       const std::vector<int>& pages = slots_[slot].pages;
-      if (pages.empty()) continue;
+      if (pages.empty() || pages.back() < 0) continue;  // all dropped: a page comes with the next tokens
       // Whole tiles are read: where a page was dropped, any other will do.
       std::byte** row = table + slot * page_stride_;
       std::byte* any = at_[static_cast<std::size_t>(pages.back())];

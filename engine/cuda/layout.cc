@@ -52,7 +52,10 @@ std::size_t* Layouts::identity(std::size_t count) {
     std::iota(values.begin(), values.end(), 0);
     DECIBAN_CUDA(cudaStreamSynchronize(stream_));
     identity_ = DeviceBuffer(values.size() * sizeof(std::size_t), "row numbers");
-    DECIBAN_CUDA(cudaMemcpy(identity_.data(), values.data(), identity_.bytes(), cudaMemcpyHostToDevice));
+    // In our own stream: it would not wait for a copy in the default one.
+    DECIBAN_CUDA(
+        cudaMemcpyAsync(identity_.data(), values.data(), identity_.bytes(), cudaMemcpyHostToDevice, stream_));
+    DECIBAN_CUDA(cudaStreamSynchronize(stream_));  // the values go
     ++version_;
   }
   return identity_.as<std::size_t>();

@@ -219,6 +219,7 @@ CudaVector::CudaVector(std::span<const float> values)
     : size_(values.size()), values_((values.size() + 63) / 64 * 64 * sizeof(float), "parameters") {
   DECIBAN_CUDA(cudaMemset(values_.data(), 0, values_.bytes()));
   DECIBAN_CUDA(cudaMemcpy(values_.data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
+  DECIBAN_CUDA(cudaStreamSynchronize(cudaStreamLegacy));  // other streams do not wait for it
 }
 
 CudaTable::CudaTable(const StoredTensor& tensor, std::shared_ptr<std::atomic<std::uint64_t>> total)

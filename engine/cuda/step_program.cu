@@ -443,7 +443,7 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
       gather_inputs(now, mine, needed, parameters, inputs, scratch);
       multiply(now, mine, ahead, first, second, writer, inputs, scratch.sums);
       asm volatile("cp.async.wait_all;" ::: "memory");
-      arrive(&meeting->arrived);
+      if (i + 1 < count) arrive(&meeting->arrived);  // nobody meets behind the last stage
       continue;
     }
     float state[kKeys] = {};
@@ -476,7 +476,7 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
         wkv4<T, X>(now.heads);
     }
     asm volatile("cp.async.wait_all;" ::: "memory");
-    arrive(&meeting->arrived);  // also shows all threads the next description
+    if (i + 1 < count) arrive(&meeting->arrived);  // also shows all threads the next description
   }
   if (threadIdx.x == 0 && atomicAdd(&meeting->left, 1) == gridDim.x - 1) {  // the last one clears up
     meeting->arrived = 0;
@@ -496,6 +496,7 @@ StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type prod
       multiprocessors_(multiprocessors) {
   DECIBAN_CUDA(cudaMemcpy(stages_.data(), stages.data(), stages_.bytes(), cudaMemcpyHostToDevice));
   DECIBAN_CUDA(cudaMemset(meeting_.data(), 0, meeting_.bytes()));
+  DECIBAN_CUDA(cudaStreamSynchronize(cudaStreamLegacy));  // other streams do not wait for it
   shared_bytes_ = 0;
   for (const StepStage& s : stages) shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
 }

@@ -57,6 +57,11 @@ namespace {
 void one_row(const Tensor& t) {
   if (t.rows != 1) throw NotRecorded{};
 }
+// A row that is normalised, four columns at a time.
+void normed_row(const Tensor& t) {
+  one_row(t);
+  if (t.columns % 4 != 0 || t.columns > StepStage::kMostColumns) throw NotRecorded{};
+}
 const Piece& one_piece(Layout layout) {
   if (layout.size() != 1 || layout[0].count != 1 || layout[0].row != 0) throw NotRecorded{};
   return layout[0];
@@ -83,7 +88,7 @@ StepRecorder::StepRecorder(int multiprocessors) : state_(std::make_unique<State>
 StepRecorder::~StepRecorder() = default;
 
 void StepRecorder::embed(const CudaTable& table, const Norm* norm, const Tensor& x) {
-  one_row(x);
+  normed_row(x);
   if (norm != nullptr && (norm->kind != Norm::Kind::layer || norm->bias == nullptr)) throw NotRecorded{};
   state_->flush();
   StepStage s;
@@ -92,7 +97,6 @@ void StepRecorder::embed(const CudaTable& table, const Norm* norm, const Tensor&
   s.table_type = table.type();
   s.mix.x = x.f32();
   s.mix.columns = static_cast<int>(x.columns);
-  if (x.columns > StepStage::kMostColumns) throw NotRecorded{};
   if (norm != nullptr) {
     s.mix.weight = norm->weight->data(), s.mix.bias = norm->bias->data(), s.mix.eps = norm->eps;
   }
@@ -103,10 +107,9 @@ void StepRecorder::embed(const CudaTable& table, const Norm* norm, const Tensor&
 void StepRecorder::norm_mix(const Tensor& x, const Norm& norm, Layout layout, StateView shift,
                             std::span<const Vector* const> mixes, std::span<const Tensor> outs,
                             const Tensor* h, const Tensor* h_prev) {
-  one_row(x);
+  normed_row(x);
   const Piece& piece = one_piece(layout);
-  if (norm.kind != Norm::Kind::layer || norm.bias == nullptr || x.columns > StepStage::kMostColumns ||
-      mixes.size() > StepStage::kMostMixes) {
+  if (norm.kind != Norm::Kind::layer || norm.bias == nullptr || mixes.size() > StepStage::kMostMixes) {
     throw NotRecorded{};
   }
   state_->flush();
@@ -130,10 +133,9 @@ void StepRecorder::norm_mix(const Tensor& x, const Norm& norm, Layout layout, St
 
 void StepRecorder::norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm,
                              const Tensor& out) {
-  one_row(x);
+  normed_row(x);
   one_row(out);
-  if (rows.size() != 1 || norm.kind != Norm::Kind::layer || norm.bias == nullptr ||
-      x.columns > StepStage::kMostColumns) {
+  if (rows.size() != 1 || norm.kind != Norm::Kind::layer || norm.bias == nullptr) {
     throw NotRecorded{};
   }
   state_->flush();
@@ -175,6 +177,8 @@ void StepRecorder::products(std::span<const Product> group) {
                                             [&](const Tensor& out) { return out.data == p.x.data; }) -
                                all.mix_outs.begin());
     } else {
+      // Rows are multiplied up to a multiple of 16 inputs, and nobody writes what lies behind others.
+      if (p.x.columns % 16 != 0) throw NotRecorded{};
       all.reads(p.x);
     }
     const Epilogue& e = p.epilogue;
@@ -216,7 +220,14 @@ void StepRecorder::products(std::span<const Product> group) {
   s.parameters = elements * static_cast<unsigned>(Tensor::element_bytes(all.type));
   s.shared = s.parameters + (begins_with_mix ? (2 + s.mix.count) * s.mix.columns * 4u : 0u);
   if (s.shared > StepStage::kMostShared) throw NotRecorded{};
-  for (const Product& p : group) all.writes(p.y);
+  // Blocks write results while others still read inputs.
+  for (const Product& p : group) {
+    const void* y = p.y.data;
+    const bool read =
+        std::any_of(group.begin(), group.end(), [y](const Product& q) { return q.x.data == y; });
+    if (read || (begins_with_mix && y == s.mix.x)) throw NotRecorded{};
+    all.writes(p.y);
+  }
   // Few outputs: several warps share one, so that all memory channels have work.
   s.a_block = (s.outputs + all.multiprocessors - 1) / all.multiprocessors;
   while (s.split < 3 && s.a_block << (s.split + 1) <= StepStage::kWarps &&
