@@ -15,8 +15,8 @@ namespace {
 // 64 rows each.  Blocks stay and take one tile after the other.
 constexpr int kTileRows = 128, kThreads = 384;
 constexpr int kMostProducts = 8;
-constexpr int kGroupRows =
-    8;  // pairs of tiles in a column of neighbours, whose operands stay in the L2 cache
+// Pairs of tiles in a column of neighbours, whose operands stay in the L2 cache.
+[[maybe_unused]] constexpr int kGroupRows = 8;
 
 // Narrow tiles are for products that have few: these go without a mate.
 template <int kColumns>
@@ -132,8 +132,15 @@ __device__ __forceinline__ void scale_rows(const Problem& p, float (&d)[kColumns
   }
 }
 
+// Older architectures, for which the kernel is empty, do not know the word.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define DECIBAN_CLUSTER(blocks)
+#else
+#define DECIBAN_CLUSTER(blocks) __cluster_dims__(blocks)
+#endif
+
 template <typename T, int kColumns, bool kHead>
-__global__ __cluster_dims__(kPair<kColumns>)
+__global__ DECIBAN_CLUSTER(kPair<kColumns>)
     __launch_bounds__(kThreads, 1) void gemm90_kernel(const __grid_constant__ Problems all) {
 #ifdef DECIBAN_HOPPER
   extern __shared__ unsigned char memory[];

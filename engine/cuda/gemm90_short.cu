@@ -34,7 +34,7 @@ struct Step {
   const ShortProblem* problem = nullptr;
   int tile, row, column, k = 0;
 };
-__device__ inline void begin_tile(const ShortProblems& all, Step& s, int tile) {
+[[maybe_unused]] __device__ inline void begin_tile(const ShortProblems& all, Step& s, int tile) {
   s.tile = tile;
   s.k = 0;
   if (tile >= all.tiles) return;
