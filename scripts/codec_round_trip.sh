@@ -22,8 +22,15 @@ else
   while [ "$(stat -c %s "$text")" -lt "$bytes" ]; do cat "$file" >>"$text"; done
   truncate -s "$bytes" "$text"
 fi
+both=()  # options that decompressing knows too; the others are in the coded file
+words=("$@")
+for i in "${!words[@]}"; do
+  case ${words[i]} in
+    --threads | --device) both+=("${words[i]}" "${words[i + 1]}") ;;
+  esac
+done
 "$program" compress -m "$model" "$text" -o "$folder/coded" --no-claim --format md "$@"
-"$program" decompress -m "$model" "$folder/coded" -o "$folder/back" "$@"
+"$program" decompress -m "$model" "$folder/coded" -o "$folder/back" "${both[@]}"
 cmp "$text" "$folder/back"
 echo "the same $(stat -c %s "$text") bytes came back"
 size() { printf '%-22s %10d bytes  %.4f bits/byte\n' "$1" "$2" "$(echo "8 * $2 / $(stat -c %s "$text")" | bc -l)"; }
