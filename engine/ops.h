@@ -284,7 +284,8 @@ class DECIBAN_API Ops {
   virtual void add_rows(const EmbeddingTable& table, std::span<const Token> rows, Tensor x);
 
   // The same with the row of each token's position plus `offset`: what the pieces' sequences have read, and
-  // on.  The cache has room for the pieces.  May be part of a repeated step, as positions come from the cache.
+  // on.  The cache has room for the pieces.  May be part of a repeated step, as positions come from the
+  // cache.
   virtual void add_positions(const EmbeddingTable& table, std::size_t offset, Layout layout, KvCache& cache,
                              Tensor x);
 
@@ -341,8 +342,8 @@ class DECIBAN_API Backend {
   virtual std::unique_ptr<EmbeddingTable> table(const StoredTensor& tensor) = 0;
   virtual std::unique_ptr<Ops> open(int threads) = 0;
   virtual std::uint64_t weight_bytes() const = 0;  // packed, now alive
-  // Whether its Ops have add_rows(), add_positions(), allocate_cache(), attention(), RMS norms and norms without bias: what
-  // transformers need beyond RWKV.  Elsewhere these throw std::logic_error.
+  // Whether its Ops have add_rows(), add_positions(), allocate_cache(), attention(), RMS norms and norms
+  // without bias: what transformers need beyond RWKV.  Elsewhere these throw std::logic_error.
   virtual bool computes_attention() const { return false; }
   // Why this device does not compute in `mode`, in words; empty if it does.
   virtual std::string refusal(NumericMode mode) const = 0;
