@@ -21,7 +21,8 @@ MODES = ["bf16", "bf16a", "f16", "int8", "int8a", "int4", "int4g64"]
 
 def run(arguments, mode):
     folder = pathlib.Path(arguments.output) / mode
-    words = [arguments.program, "eval", "-o", str(folder), "--mode", mode, "-q", "--threads", str(arguments.threads)]
+    words = [arguments.program, "eval", "-o", str(folder), "--mode", mode, "-q", "--no-compressors"]
+    words += ["--threads", str(arguments.threads)]
     for model in arguments.model:
         words += ["-m", model]
     for corpus in arguments.corpus:
@@ -37,8 +38,6 @@ def run(arguments, mode):
     with open(folder / "records.jsonl", encoding="utf-8") as file:
         for line in file:
             record = json.loads(line)
-            if "mode" not in record.get("labels", {}):
-                continue  # a compressor
             if record["status"] != "ok":
                 sys.exit(f"{folder}: document {record['document']} failed")
             measure = record["measures"]["bits_per_byte"]
