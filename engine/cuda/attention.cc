@@ -41,10 +41,25 @@ void attention(const Device& device, Arena& arena, const Attention& params, cons
   const std::size_t mark = arena.mark();
   AttentionArgs a;
   a.kv = cache.view(layout, layer);
-  const std::size_t q_row = params.heads * static_cast<std::size_t>(a.kv.padded);
-  void* prepared = arena.allocate(q.rows * q_row * Tensor::element_bytes(a.kv.type));
-  append_rows(params, a.kv, q, k, v, prepared, stream);
-  a.q = prepared;
+  const AttentionKernel kernel = attention_kernel(device, a.kv.type, params.head_size);
+  const bool singles = layout.size() == q.rows && !device.deterministic && kernel != AttentionKernel::plain;
+  const bool hopper = kernel == AttentionKernel::hopper && !singles;
+  a.raw = hopper && q.type == Tensor::Type::f16 && q.stride % 8 == 0 && appends_pieces(params, a.kv);
+  float2* turns = nullptr;
+  if (a.raw) {  // queries are read once: nobody writes them before
+    turns = reinterpret_cast<float2*>(arena.allocate(q.rows * params.rotary / 2 * sizeof(float2)));
+    a.q = q.data;
+    a.q_stride = q.stride;
+    a.scale = params.scale;
+    a.rotary = static_cast<int>(params.rotary);
+    a.interleaved = params.interleaved;
+    a.turns = turns;
+  } else {
+    a.q_stride = params.heads * static_cast<std::size_t>(a.kv.padded);
+    a.q = arena.allocate(q.rows * a.q_stride * Tensor::element_bytes(a.kv.type));
+  }
+  if (hopper) a.counter = reinterpret_cast<int*>(arena.allocate(sizeof(int)));
+  append_rows(params, a.kv, q, k, v, a.raw ? nullptr : const_cast<void*>(a.q), turns, a.counter, stream);
   a.rows = static_cast<int>(q.rows);
   a.heads = static_cast<int>(params.heads);
   a.group = static_cast<int>(params.heads / params.kv_heads);
@@ -53,12 +68,10 @@ void attention(const Device& device, Arena& arena, const Attention& params, cons
   a.out = out.data;
   a.out_stride = out.stride;
   a.out_type = out.type;
-  const AttentionKernel kernel = attention_kernel(device, a.kv.type, params.head_size);
-  const bool singles = layout.size() == q.rows;
-  if (singles && !device.deterministic && kernel != AttentionKernel::plain) {
+  if (singles) {
     void* scratch = arena.allocate(step_scratch_bytes(a, device.multiprocessors));
     attention_step(a, device.multiprocessors, scratch, stream);
-  } else if (kernel == AttentionKernel::hopper) {
+  } else if (hopper) {
     attention90(a, device.multiprocessors, stream);
   } else if (kernel == AttentionKernel::mma) {
     attention_mma(a, stream);
