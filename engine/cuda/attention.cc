@@ -7,10 +7,8 @@
 #include "engine/cuda/kv_cache.h"
 
 namespace deciban::cuda {
-namespace {
-
-void check(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v, const PagedCache& cache,
-           std::size_t layer, const Tensor& out) {
+void check_attention(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v,
+                     const PagedCache& cache, std::size_t layer, const Tensor& out) {
   const KvShape& s = cache.shape();
   if (p.kv_heads == 0 || p.heads % p.kv_heads != 0 || p.kv_heads != s.kv_heads ||
       p.head_size != s.head_size || p.rotary > p.head_size || p.rotary % 2 != 0 || layer >= s.layers ||
@@ -20,8 +18,6 @@ void check(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v
     throw std::logic_error("attention: shapes do not fit");
   }
 }
-
-}  // namespace
 
 AttentionKernel attention_kernel(const Device& device, Tensor::Type type, std::size_t head_size) {
   const char* set = std::getenv("DECIBAN_CUDA_ATTENTION");
@@ -36,7 +32,7 @@ int attention_tile_rows(AttentionKernel kernel) { return kernel == AttentionKern
 void attention(const Device& device, Arena& arena, const Attention& params, const Tensor& q, const Tensor& k,
                const Tensor& v, Layout layout, PagedCache& cache, std::size_t layer, const Tensor& out,
                cudaStream_t stream) {
-  check(params, q, k, v, cache, layer, out);
+  check_attention(params, q, k, v, cache, layer, out);
   if (q.rows == 0) return;
   const std::size_t mark = arena.mark();
   AttentionArgs a;

@@ -25,7 +25,10 @@ enum class AttentionKernel { plain, mma, hopper };
 AttentionKernel attention_kernel(const Device& device, Tensor::Type type, std::size_t head_size);
 int attention_tile_rows(AttentionKernel kernel);  // queries of a tile
 
-// Appends keys and values and attends: Ops::attention().  Throws std::logic_error where shapes do not fit.
+// Throws std::logic_error where shapes do not fit.
+void check_attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v,
+                     const PagedCache& cache, std::size_t layer, const Tensor& out);
+// Appends keys and values and attends: Ops::attention().
 void attention(const Device& device, Arena& arena, const Attention& params, const Tensor& q, const Tensor& k,
                const Tensor& v, Layout layout, PagedCache& cache, std::size_t layer, const Tensor& out,
                cudaStream_t stream);
