@@ -28,6 +28,14 @@ struct Plan {
   static constexpr int kSharedBytes = kQueryBytes + 2 * kStages * kTileBytes + 1024 + (4 * kStages + 3) * 8;
 };
 
+// Bytes to shared memory, a barrier there being told.
+__device__ inline void copy_bytes(void* to, const void* from, int bytes, std::uint64_t* b) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+          shared_address(to)),
+      "l"(from), "r"(bytes), "r"(shared_address(b))
+      : "memory");
+}
 __device__ inline void arrive_here(std::uint64_t* b) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
 }

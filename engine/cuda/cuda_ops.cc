@@ -178,7 +178,6 @@ class CudaOps final : public Ops {
     use();
     auto& paged = static_cast<PagedCache&>(cache);
     if (recorder_) {
-      if (device_.major < 9) throw NotRecorded();  // the stages of its steps need bulk copies
       check_attention(params, q, k, v, paged, layer, out);
       return recorder_->attention(params, q, k, v, layout, paged.view(layout, layer), out);
     }

@@ -215,7 +215,7 @@ __device__ void attend(const StepAttention& a, KeysAhead& ahead, StepAttentionMe
   }
 }
 
-// A stage's attention; `meet` waits for the stages before, and may have more brought of what they left.
+// A stage's attention; `meet` waits for the stage before.
 template <typename In, typename X, typename Meet>
 __device__ void attend_stage(const StepStage& stage, unsigned char* memory, const Meet& meet) {
   const StepAttention& a = stage.attention;
@@ -234,7 +234,7 @@ __device__ void attend_stage(const StepStage& stage, unsigned char* memory, cons
 // The row that a stage of attention found, from the shares of all blocks.
 template <typename X>
 __device__ void join_shares(const StepShares& shares, int columns, X* row) {
-  constexpr int kTogether = 8;
+  constexpr int kTogether = 4;
   for (int c = 4 * threadIdx.x; c < columns; c += 4 * kStepThreads) {
     const int first = c / shares.size * shares.splits;
     float most = -INFINITY, total = 0;

@@ -35,7 +35,6 @@ class WeightReader {
   __device__ WeightFormat format() const { return format_; }
   __device__ int at() const { return at_; }  // the lane's bytes of a row
   __device__ int end() const { return end_; }
-  __device__ const char* data() const { return row_ + at_; }  // the lane's
   // Zeros behind the end.
   __device__ void fetch(uint4 (&raw)[kStepPieces]) const {
     if (!more()) return;
@@ -113,16 +112,16 @@ __device__ inline bool has_part(const StepStage& s, StepShare mine, int i) {
 }
 
 // What an output's product is combined with, loaded before the product is known.
-struct CombinedWith {
+struct Operands {
   float scale = 1, bias = 0, old = 0, gate = 0, base = 0, target = 0;
 };
-__device__ inline CombinedWith parameters_of(const Finish& f, int column) {
-  CombinedWith o;
+__device__ inline Operands parameters_of(const Finish& f, int column) {
+  Operands o;
   if (f.scales != nullptr) o.scale = f.scales[column];
   if (f.bias != nullptr) o.bias = f.bias[column];
   return o;
 }
-__device__ inline void load_operands(const Finish& f, int column, CombinedWith& o) {
+__device__ inline void load_operands(const Finish& f, int column, Operands& o) {
   using enum Epilogue::Combine;
   if (f.combine == add || f.combine == gate_add) o.old = load1(f.y, 0, column);
   if (f.combine == gate_add || f.combine == gate) o.gate = load1(f.gate, 0, column);
@@ -131,7 +130,7 @@ __device__ inline void load_operands(const Finish& f, int column, CombinedWith& 
     o.target = load1(f.target, 0, column);
   }
 }
-__device__ inline void write_output(const Finish& f, const CombinedWith& o, float p, int column) {
+__device__ inline void write_output(const Finish& f, const Operands& o, float p, int column) {
   using enum Epilogue::Combine;
   p = activate(f.act, fmaf(p, o.scale, o.bias));
   if (f.combine == add) {
@@ -190,23 +189,8 @@ class OutputWriter {
   StepShare mine_;
   int written_ = 0, taken_ = 0, output_ = 0, product_, column_ = 0;
   float sum_ = 0;
-  CombinedWith operands_;
+  Operands operands_;
 };
-
-// Puts a team's sums together where it shares an output, and writes what is left.
-__device__ inline void finish_outputs(const StepStage& stage, float sum, OutputWriter& writer, float* sums) {
-  if (stage.split > 0) {  // a team has one output at most
-    const int warp = threadIdx.x / 32, parts = 1 << stage.split;
-    sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0) sums[warp] = sum;
-    __syncthreads();
-    if ((warp & (parts - 1)) != 0) return;
-    sum = 0;
-    for (int part = 0; part < parts; ++part) sum += sums[warp + part];
-    writer.take(sum);
-  }
-  writer.write();
-}
 
 // Multiplies from inputs in shared memory (`inputs` + place of the product); `ahead` has fetched `first` and
 // `second`.  `sums`: a float a warp.
@@ -230,7 +214,17 @@ __device__ void multiply(const StepStage& stage, StepShare mine, WeightReader ah
     step(first);
     step(second);
   }
-  finish_outputs(stage, sum, writer, sums);
+  if (stage.split > 0) {  // a team has one output at most
+    const int warp = threadIdx.x / 32, parts = 1 << stage.split;
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) sums[warp] = sum;
+    __syncthreads();
+    if ((warp & (parts - 1)) != 0) return;
+    sum = 0;
+    for (int part = 0; part < parts; ++part) sum += sums[warp + part];
+    writer.take(sum);
+  }
+  writer.write();
 }
 
 }  // namespace deciban::cuda

@@ -5,7 +5,6 @@
 #include "engine/cuda/step_attention.cuh"
 #include "engine/cuda/step_products.cuh"
 #include "engine/cuda/step_program.h"
-#include "engine/cuda/step_ring.cuh"
 #include "engine/cuda/wkv4.cuh"
 
 namespace deciban::cuda {
@@ -424,39 +423,13 @@ __device__ void move_state(const StepStage& now) {
   for (int c = threadIdx.x; c < now.moved; c += kThreads) now.moved_to[c] = now.moved_from[c];
 }
 
-// Brings the rows that a stage's products read; they are there behind cp.async.wait_all and a meeting of the
-// block.
-template <typename X>
-__device__ void start_rows(const StepStage& stage, StepShare mine, X* inputs) {
-  for (int i = 0; i < stage.count; ++i) {
-    if (!has_part(stage, mine, i)) continue;
-    const auto* from = static_cast<const uint4*>(stage.at[i].x);
-    const auto to = static_cast<unsigned>(__cvta_generic_to_shared(inputs + stage.place[i]));
-    const int quads = (stage.at[i].inputs + 15) / 16 * static_cast<int>(sizeof(X));
-    for (int q = threadIdx.x; q < quads; q += kThreads) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + 16 * q), "l"(from + q) : "memory");
-    }
-  }
-}
-
-// The ring of weights in shared memory from byte `at` on.
-struct RingPlace {
-  unsigned at;
-  int slots;
-};
-struct NoRing {
-  __device__ NoRing(unsigned char*, std::uint64_t*, int) {}
-};
-
-// kAttends: a transformer's step, on devices with bulk copies; else an RWKV's, whose mixes leave no room for
-// a ring of weights.  Each has registers for its own stages alone.
+// kAttends: a transformer's; else an RWKV's.  Each has registers for its own stages alone.
 template <typename X, bool kAttends>
-__device__ void work_through(const StepStage* stages, int count, Token token, Meeting* meeting,
-                             RingPlace place) {
+__global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stages, int count, Token token,
+                                                           Meeting* meeting) {
   using T = std::conditional_t<std::is_same_v<X, float>, float, f16>;
   __shared__ __align__(16) uint4 descriptions[kDepth][kQuadsOfStage];
   __shared__ Scratch scratch;
-  __shared__ std::uint64_t barriers[kAttends ? kWarps * kMostRingSlots : 1];
   extern __shared__ __align__(16) unsigned char memory[];
   auto* inputs = reinterpret_cast<X*>(memory);
   const auto describe = [&](int i) {
@@ -475,58 +448,23 @@ __device__ void work_through(const StepStage* stages, int count, Token token, Me
   asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
   if (count > 1) bring_parameters<kAttends>(described(1));
-  std::conditional_t<kAttends, WeightRing, NoRing> ring(memory + place.at, barriers, place.slots);
-  int ahead_stage = 0;  // the ring's
-  WeightReader ring_ahead(described(0), share(described(0)));
   for (int i = 0; i < count; ++i) {
     describe(i + 3);
     const StepStage& now = described(i);
     if (i + 2 < count) bring_parameters<kAttends>(described(i + 2));
-    // As far as descriptions are there.
-    const auto refill = [&] {
+    if (now.kind == StepStage::Kind::products || now.kind == StepStage::Kind::attention) {
+      bool met = i == 0;
       if constexpr (kAttends) {
-        const int last = min(i + 2, count - 1);
-        while (ring.has_room()) {
-          while (!ring_ahead.more() && ahead_stage < last) {
-            const StepStage& next = described(++ahead_stage);
-            ring_ahead = WeightReader(next, share(next));
-          }
-          if (!ring_ahead.more()) return;
-          ring.fill(ring_ahead);
-          ring_ahead.advance();
+        if (now.kind == StepStage::Kind::attention) {  // before the weights: their registers are needed
+          attend_stage<T, X>(now, memory,
+                             [&] { meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x); });
+          met = true;
         }
       }
-    };
-    refill();
-    if (now.kind == StepStage::Kind::products || now.kind == StepStage::Kind::attention) {
-      const StepShare mine = share(now);
-      const unsigned needed = now.needed[blockIdx.x];
-      auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
-      const auto meet_others = [&] {
-        if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
-      };
-      if constexpr (kAttends) {
-        if (now.kind == StepStage::Kind::attention) {
-          attend_stage<T, X>(now, memory, [&] {
-            meet_others();
-            start_rows(now, mine, inputs);
-          });
-        } else if (now.mix.columns > 0) {
-          fetch_mix(now, needed, parameters);
-        }
-        OutputWriter writer(now, mine);
-        writer.before();
-        if (now.kind == StepStage::Kind::attention) {
-          writer.after();
-          asm volatile("cp.async.wait_all;" ::: "memory");
-          __syncthreads();
-        } else {
-          meet_others();
-          writer.after();
-          gather_inputs<kAttends>(now, mine, needed, parameters, inputs, scratch);
-        }
-        multiply_from_ring(now, mine, ring, writer, inputs, scratch.sums, refill);
-      } else {
+      if (now.count > 0) {
+        const StepShare mine = share(now);
+        const unsigned needed = now.needed[blockIdx.x];
+        auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
         uint4 first[kStepPieces], second[kStepPieces];
         WeightReader ahead(now, mine);
         ahead.fetch(first);
@@ -536,7 +474,7 @@ __device__ void work_through(const StepStage* stages, int count, Token token, Me
         if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
         OutputWriter writer(now, mine);
         writer.before();
-        meet_others();
+        if (!met) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
         writer.after();
         move_state(now);
         gather_inputs<kAttends>(now, mine, needed, parameters, inputs, scratch);
@@ -590,41 +528,6 @@ __device__ void work_through(const StepStage* stages, int count, Token token, Me
   }
 }
 
-template <typename X, bool kAttends>
-__global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stages, int count, Token token,
-                                                           Meeting* meeting, RingPlace place) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  if constexpr (!kAttends) work_through<X, false>(stages, count, token, meeting, place);
-#else
-  work_through<X, kAttends>(stages, count, token, meeting, place);
-#endif
-}
-using StepKernel = void (*)(const StepStage*, int, Token, Meeting*, RingPlace);
-
-StepKernel kernel_of(Tensor::Type type, bool attends) {
-  StepKernel kernel = nullptr;
-  with_type(type, [&]<typename X>() {
-    kernel = step_kernel<X, false>;
-    if constexpr (!std::is_same_v<X, float>) {  // keys of 16 bits alone
-      if (attends) kernel = step_kernel<X, true>;
-    }
-  });
-  return kernel;
-}
-
-// Chunks of weights that a block has room for behind what its stages need.
-int ring_slots(StepKernel kernel, std::size_t ring_at) {
-  int device = 0, most = 0;
-  cudaFuncAttributes attributes{};
-  DECIBAN_CUDA(cudaGetDevice(&device));
-  DECIBAN_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  DECIBAN_CUDA(cudaFuncGetAttributes(&attributes, kernel));
-  const std::size_t taken = attributes.sharedSizeBytes + ring_at, all = static_cast<std::size_t>(most);
-  const int slots = taken > all ? 0 : static_cast<int>((all - taken) / kRingSlotBytes);
-  if (slots < kLeastRingSlots) throw NotRecorded{};
-  return std::min(slots, kMostRingSlots);
-}
-
 }  // namespace
 
 StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type product_type,
@@ -638,37 +541,37 @@ StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type prod
   DECIBAN_CUDA(cudaMemcpy(stages_.data(), stages.data(), stages_.bytes(), cudaMemcpyHostToDevice));
   DECIBAN_CUDA(cudaMemset(meeting_.data(), 0, meeting_.bytes()));
   DECIBAN_CUDA(cudaStreamSynchronize(cudaStreamLegacy));  // other streams do not wait for it
-  bool attends = false;
+  shared_bytes_ = 0;
   for (const StepStage& s : stages) {
     shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
-    attends = attends || s.kind == StepStage::Kind::attention;
-  }
-  const StepKernel kernel = kernel_of(type_, attends);
-  if (attends) {
-    ring_at_ = (shared_bytes_ + 127) / 128 * 128;
-    ring_slots_ = ring_slots(kernel, ring_at_);
-    shared_bytes_ = ring_at_ + static_cast<std::size_t>(ring_slots_) * kRingSlotBytes;
+    attends_ = attends_ || s.kind == StepStage::Kind::attention;
   }
 }
 
 void StepProgram::run(Token token, cudaStream_t stream) const {
-  const StepKernel kernel = kernel_of(type_, ring_slots_ > 0);
-  DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes_)));
-  // All blocks must be on the card together.
-  cudaLaunchAttribute together{};
-  together.id = cudaLaunchAttributeCooperative;
-  together.val.cooperative = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = static_cast<unsigned>(multiprocessors_);
-  config.blockDim = kThreads;
-  config.dynamicSmemBytes = shared_bytes_;
-  config.stream = stream;
-  config.attrs = &together;
-  config.numAttrs = 1;
-  DECIBAN_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<const StepStage*>(stages_.as<StepStage>()),
-                                  count_, token, meeting_.as<Meeting>(),
-                                  RingPlace{static_cast<unsigned>(ring_at_), ring_slots_}));
+  const auto launch = [&](void (*kernel)(const StepStage*, int, Token, Meeting*)) {
+    DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(shared_bytes_)));
+    // All blocks must be on the card together.
+    cudaLaunchAttribute together{};
+    together.id = cudaLaunchAttributeCooperative;
+    together.val.cooperative = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = static_cast<unsigned>(multiprocessors_);
+    config.blockDim = kThreads;
+    config.dynamicSmemBytes = shared_bytes_;
+    config.stream = stream;
+    config.attrs = &together;
+    config.numAttrs = 1;
+    DECIBAN_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<const StepStage*>(stages_.as<StepStage>()),
+                                    count_, token, meeting_.as<Meeting>()));
+  };
+  with_type(type_, [&]<typename X>() {
+    if constexpr (!std::is_same_v<X, float>) {  // keys of 16 bits alone
+      if (attends_) return launch(step_kernel<X, true>);
+    }
+    launch(step_kernel<X, false>);
+  });
 }
 
 }  // namespace deciban::cuda

@@ -20,8 +20,7 @@ struct NotRecorded {};
 
 class StepProgram {
  public:
-  // `scratch` keeps what stages leave for the next ones.  Throws NotRecorded if a block's shared memory does
-  // not suffice.
+  // `scratch` keeps what stages leave for the next ones.
   StepProgram(const std::vector<StepStage>& stages, Tensor::Type product_type,
               std::vector<DeviceBuffer> scratch, int multiprocessors);
   void run(Token token, cudaStream_t stream) const;
@@ -31,9 +30,9 @@ class StepProgram {
   std::vector<DeviceBuffer> scratch_;
   int count_;
   Tensor::Type type_;
+  bool attends_ = false;
   int multiprocessors_;
-  std::size_t shared_bytes_ = 0, ring_at_ = 0;  // of a block: all, and before the ring of weights
-  int ring_slots_ = 0;                          // 0: an RWKV's step, which has none
+  std::size_t shared_bytes_;
 };
 
 // Takes the operations of a step, as Ops defines them, for one row.  All throw NotRecorded for what a program

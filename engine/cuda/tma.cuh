@@ -48,14 +48,6 @@ __device__ inline void barrier_wait(std::uint64_t* b, int parity) {
       "r"(parity)
       : "memory");
 }
-// Bytes to shared memory, a barrier there being told.
-__device__ inline void copy_bytes(void* to, const void* from, int bytes, std::uint64_t* b) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-          shared_address(to)),
-      "l"(from), "r"(bytes), "r"(shared_address(b))
-      : "memory");
-}
 __device__ inline void copy_tile(void* to, const CUtensorMap* map, int column, int row, std::uint64_t* b) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
