@@ -7,10 +7,8 @@
 #include "engine/cuda/kv_cache.h"
 
 namespace deciban::cuda {
-namespace {
-
-void check(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v, const PagedCache& cache,
-           std::size_t layer, const Tensor& out) {
+void check_attention(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v,
+                     const PagedCache& cache, std::size_t layer, const Tensor& out) {
   const KvShape& s = cache.shape();
   if (p.kv_heads == 0 || p.heads % p.kv_heads != 0 || p.kv_heads != s.kv_heads ||
       p.head_size != s.head_size || p.rotary > p.head_size || p.rotary % 2 != 0 || layer >= s.layers ||
@@ -20,8 +18,6 @@ void check(const Attention& p, const Tensor& q, const Tensor& k, const Tensor& v
     throw std::logic_error("attention: shapes do not fit");
   }
 }
-
-}  // namespace
 
 AttentionKernel attention_kernel(const Device& device, Tensor::Type type, std::size_t head_size) {
   const char* set = std::getenv("DECIBAN_CUDA_ATTENTION");
@@ -36,15 +32,30 @@ int attention_tile_rows(AttentionKernel kernel) { return kernel == AttentionKern
 void attention(const Device& device, Arena& arena, const Attention& params, const Tensor& q, const Tensor& k,
                const Tensor& v, Layout layout, PagedCache& cache, std::size_t layer, const Tensor& out,
                cudaStream_t stream) {
-  check(params, q, k, v, cache, layer, out);
+  check_attention(params, q, k, v, cache, layer, out);
   if (q.rows == 0) return;
   const std::size_t mark = arena.mark();
   AttentionArgs a;
   a.kv = cache.view(layout, layer);
-  const std::size_t q_row = params.heads * static_cast<std::size_t>(a.kv.padded);
-  void* prepared = arena.allocate(q.rows * q_row * Tensor::element_bytes(a.kv.type));
-  append_rows(params, a.kv, q, k, v, prepared, stream);
-  a.q = prepared;
+  const AttentionKernel kernel = attention_kernel(device, a.kv.type, params.head_size);
+  const bool singles = layout.size() == q.rows && !device.deterministic && kernel != AttentionKernel::plain;
+  const bool hopper = kernel == AttentionKernel::hopper && !singles;
+  a.raw = hopper && q.type == Tensor::Type::f16 && q.stride % 8 == 0 && appends_pieces(params, a.kv);
+  float2* turns = nullptr;
+  if (a.raw) {  // queries are read once: nobody writes them before
+    turns = reinterpret_cast<float2*>(arena.allocate(q.rows * params.rotary / 2 * sizeof(float2)));
+    a.q = q.data;
+    a.q_stride = q.stride;
+    a.scale = params.scale;
+    a.rotary = static_cast<int>(params.rotary);
+    a.interleaved = params.interleaved;
+    a.turns = turns;
+  } else {
+    a.q_stride = params.heads * static_cast<std::size_t>(a.kv.padded);
+    a.q = arena.allocate(q.rows * a.q_stride * Tensor::element_bytes(a.kv.type));
+  }
+  if (hopper) a.counter = reinterpret_cast<int*>(arena.allocate(sizeof(int)));
+  append_rows(params, a.kv, q, k, v, a.raw ? nullptr : const_cast<void*>(a.q), turns, a.counter, stream);
   a.rows = static_cast<int>(q.rows);
   a.heads = static_cast<int>(params.heads);
   a.group = static_cast<int>(params.heads / params.kv_heads);
@@ -53,12 +64,10 @@ void attention(const Device& device, Arena& arena, const Attention& params, cons
   a.out = out.data;
   a.out_stride = out.stride;
   a.out_type = out.type;
-  const AttentionKernel kernel = attention_kernel(device, a.kv.type, params.head_size);
-  const bool singles = layout.size() == q.rows;
-  if (singles && !device.deterministic && kernel != AttentionKernel::plain) {
+  if (singles) {
     void* scratch = arena.allocate(step_scratch_bytes(a, device.multiprocessors));
     attention_step(a, device.multiprocessors, scratch, stream);
-  } else if (kernel == AttentionKernel::hopper) {
+  } else if (hopper) {
     attention90(a, device.multiprocessors, stream);
   } else if (kernel == AttentionKernel::mma) {
     attention_mma(a, stream);

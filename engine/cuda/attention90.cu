@@ -25,7 +25,7 @@ struct Plan {
   static constexpr int kKeys = kPages * kPageTokens, kParts = kSize / 64;
   static constexpr int kTileBytes = kKeys * kSize * 2;  // of keys, or of values
   static constexpr int kQueryBytes = kTileRows * kSize * 2;
-  static constexpr int kSharedBytes = kQueryBytes + 2 * kStages * kTileBytes + 1024 + (4 * kStages + 2) * 8;
+  static constexpr int kSharedBytes = kQueryBytes + 2 * kStages * kTileBytes + 1024 + (4 * kStages + 3) * 8;
 };
 
 // Bytes to shared memory, a barrier there being told.
@@ -59,13 +59,14 @@ __device__ inline Work work_at(const AttentionArgs& a, int item) {
   return w;
 }
 
-// The item's queries, when the last one's are done with.  Behind the tile's rows lie others, which nobody
-// looks at.
+// The item and its queries, when the last one's are done with.  Behind the tile's rows lie others, which
+// nobody looks at.
 template <int kSize>
-__device__ void copy_queries(const CUtensorMap* map, const Work& w, unsigned char* to, std::uint64_t* full,
-                             std::uint64_t* empty, int parity) {
+__device__ void copy_queries(const CUtensorMap* map, const Work& w, int item, volatile int* told,
+                             unsigned char* to, std::uint64_t* full, std::uint64_t* empty, int parity) {
   barrier_wait(empty, parity ^ 1);
   if (threadIdx.x % 32 == 0) {
+    *told = item;
     barrier_expect(full, Plan<kSize>::kQueryBytes);
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
@@ -77,6 +78,77 @@ __device__ void copy_queries(const CUtensorMap* map, const Work& w, unsigned cha
     }
   }
   __syncwarp();
+}
+
+// Sixteen bytes of the tile of queries, as the copies leave them.
+__device__ inline uint4* query_piece(unsigned char* own, int row, int channel) {
+  return reinterpret_cast<uint4*>(own + channel / 64 * kPartBytes + row * 128 +
+                                  ((channel / 8 % 8) ^ (row % 8)) * 16);
+}
+__device__ inline void widen(uint4 raw, float (&to)[8]) {
+  f16 v[8];
+  memcpy(v, &raw, 16);
+#pragma unroll
+  for (int e = 0; e < 8; ++e) to[e] = __half2float(v[e]);
+}
+
+// Queries of a warpgroup that came as products left them, made ready where they lie: turned, scaled, and of
+// the cache's type.  Eight neighbouring lanes have a row.
+template <typename T, int kSize>
+__device__ __forceinline__ void prepare_queries(const AttentionArgs& a, const Work& w, int group,
+                                                unsigned char* own) {
+  constexpr int kParts = kSize / 64;
+  const int lane = threadIdx.x % 128, half = a.rotary / 2;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 8 + 16 * i;
+    const auto in_chunk = static_cast<std::size_t>(min(w.tile.x + 64 * group + row, a.rows - 1));
+    const float2* turns = a.turns + in_chunk * half;
+    uint4 ready[kParts];
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      const int c = 64 * part + 8 * (lane % 8);
+      float x[8];
+      widen(*query_piece(own, row, c), x);
+      if (c < a.rotary) {
+        const bool front = a.interleaved || c < half;
+        const auto* by = reinterpret_cast<const float4*>(turns + (a.interleaved ? c / 2
+                                                                  : front       ? c
+                                                                                : c - half));
+        if (a.interleaved) {
+#pragma unroll
+          for (int e = 0; e < 8; e += 4) {
+            const float4 two = __ldg(by + e / 4);
+            const float first = x[e], second = x[e + 1], third = x[e + 2], fourth = x[e + 3];
+            x[e] = first * two.x - second * two.y;
+            x[e + 1] = second * two.x + first * two.y;
+            x[e + 2] = third * two.z - fourth * two.w;
+            x[e + 3] = fourth * two.z + third * two.w;
+          }
+        } else {
+          float other[8];
+          widen(*query_piece(own, row, front ? c + half : c - half), other);
+          const float sign = front ? -1.0f : 1.0f;
+#pragma unroll
+          for (int e = 0; e < 8; e += 2) {
+            const float4 two = __ldg(by + e / 2);
+            x[e] = x[e] * two.x + sign * (other[e] * two.y);
+            x[e + 1] = x[e + 1] * two.z + sign * (other[e + 1] * two.w);
+          }
+        }
+      }
+      unsigned words[4];
+#pragma unroll
+      for (int e = 0; e < 4; ++e) words[e] = packed<T>(x[2 * e] * a.scale, x[2 * e + 1] * a.scale);
+      ready[part] = {words[0], words[1], words[2], words[3]};
+    }
+    __syncwarp();  // all of the row has been read
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      *query_piece(own, row, 64 * part + 8 * (lane % 8)) = ready[part];
+    }
+  }
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
 // What the copying warp does for one item: all tiles of keys and of values, each when its place is free.
@@ -139,6 +211,8 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
   auto* full = reinterpret_cast<std::uint64_t*>(values + P::kStages * P::kTileBytes);
   std::uint64_t* empty = full + 2 * P::kStages;
   std::uint64_t *queries_full = empty + 2 * P::kStages, *queries_empty = queries_full + 1;
+  auto* told =
+      reinterpret_cast<volatile int*>(queries_empty + 1);  // the item whose queries lie there; -1: no more
   if (threadIdx.x == 0) {
     barrier_init(queries_full, 1);
     barrier_init(queries_empty, kGroups);
@@ -153,19 +227,37 @@ __global__ __launch_bounds__(kThreads, Plan<kSize>::kBlocks) void attention90_ke
   const int items = a.kv.tile_count * a.heads, group = threadIdx.x / 128;
   int stage = 0, parity = 0, query_parity = 0;
   if (group == kGroups) {
-    for (int item = blockIdx.x; item < items; item += gridDim.x, query_parity ^= 1) {
+    // Items differ in length: whoever is free takes the next one.
+    for (int item = blockIdx.x; item < items; query_parity ^= 1) {
+      int next = 0;
+      if (threadIdx.x % 32 == 0) next = atomicAdd(a.counter, 1) + static_cast<int>(gridDim.x);
       const Work w = work_at<P::kKeys>(a, item);
-      copy_queries<kSize>(&query_map, w, queries, queries_full, queries_empty, query_parity);
+      copy_queries<kSize>(&query_map, w, item, told, queries, queries_full, queries_empty, query_parity);
       copy_pages<kSize>(a, w, keys, values, full, empty, stage, parity);
+      item = __shfl_sync(0xffffffffu, next, 0);
+    }
+    barrier_wait(queries_empty, query_parity ^ 1);
+    if (threadIdx.x % 32 == 0) {
+      *told = -1;
+      arrive_here(queries_full);
     }
     return;
   }
   unsigned char* own = queries + group * 64 * kSize * 2;
   const int lane = threadIdx.x % 128, row = lane / 32 * 16 + lane % 32 / 4;
-  for (int item = blockIdx.x; item < items; item += gridDim.x) {
-    const Work w = work_at<P::kKeys>(a, item);
+  while (true) {
     barrier_wait(queries_full, query_parity);
     query_parity ^= 1;
+    const int item = *told;
+    if (item < 0) break;
+    const Work w = work_at<P::kKeys>(a, item);
+    if (a.raw) prepare_queries<T, kSize>(a, w, group, own);
+    // The warpgroup knows its item and has its queries before one of its threads says that they may go.
+    if (group == 0) {
+      asm volatile("bar.sync 1, 128;" ::: "memory");
+    } else {
+      asm volatile("bar.sync 2, 128;" ::: "memory");
+    }
     const float slope = kSlopes ? a.slopes[w.head] : 0.0f;
     const int position = w.tile.w + 64 * group + row;  // of the thread's first row
     const int lowest = w.tile.w + 64 * group;          // of the warpgroup's
@@ -256,8 +348,9 @@ void launch(const AttentionArgs& args, int multiprocessors, cudaStream_t stream)
   DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, P::kSharedBytes));
   const int blocks = std::min(args.kv.tile_count * args.heads, multiprocessors * P::kBlocks);
   const auto columns = static_cast<std::size_t>(args.heads) * kSize;
-  const CUtensorMap queries = tile_map(args.kv.type == Tensor::Type::bf16 ? Operands::bf16 : Operands::f16,
-                                       args.q, static_cast<std::size_t>(args.rows), columns, columns, 64);
+  const CUtensorMap queries =
+      tile_map(args.kv.type == Tensor::Type::bf16 ? Operands::bf16 : Operands::f16, args.q,
+               static_cast<std::size_t>(args.rows), columns, args.q_stride, 64);
   launch_after(kernel, static_cast<unsigned>(blocks), kThreads, P::kSharedBytes, stream, args, queries);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/cuda/attention.h"
+#include "engine/cuda/attention_append.cuh"
 #include "engine/cuda/epilogue.cuh"
 #include "engine/cuda/launch_after.cuh"
 
@@ -10,23 +11,6 @@ namespace deciban::cuda {
 namespace {
 
 constexpr int kWarps = 8;
-
-struct HeadNorm {
-  const float* weight;  // null: none
-  float eps;
-};
-struct AppendArgs {
-  KvView kv;
-  const void *q, *k, *v;
-  std::size_t q_stride, kv_stride;
-  int heads, kv_heads;
-  int rotary;
-  bool interleaved;
-  const float* frequencies;
-  float magnitude, scale;
-  HeadNorm q_norm, k_norm;
-  void* q_out;
-};
 
 template <typename T>
 __device__ void store_pair(T* to, float a, float b) {
@@ -81,6 +65,7 @@ __global__ __launch_bounds__(32 * kWarps) void append_kernel(const __grid_consta
   extern __shared__ float2 turns[];
   predecessors_done();
   const std::size_t row = blockIdx.x;
+  if (row == 0 && threadIdx.x == 0 && a.counter != nullptr) *a.counter = 0;
   const int2 at = a.kv.rows[row];  // slot, position
   for (int i = threadIdx.x; i < a.rotary / 2; i += blockDim.x) {
     float sine, cosine;
@@ -118,86 +103,6 @@ __global__ __launch_bounds__(32 * kWarps) void append_kernel(const __grid_consta
   }
 }
 
-// Eight elements from a multiple of sixteen bytes on.
-template <typename X>
-__device__ __forceinline__ void load8(const X* x, float (&to)[8]) {
-  if constexpr (std::is_same_v<X, float>) {
-#pragma unroll
-    for (int i = 0; i < 8; i += 4) {
-      const float4 v = load4(x + i);
-      to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
-    }
-  } else {
-    const uint4 raw = *reinterpret_cast<const uint4*>(x);
-    X v[8];
-    memcpy(v, &raw, 16);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) to[i] = to_float(v[i]);
-  }
-}
-
-// The same where heads are whole pieces of eight channels and are not normed: a thread takes eight channels
-// at a time.
-template <typename X, typename T>
-__global__ __launch_bounds__(32 * kWarps) void append_pieces_kernel(const __grid_constant__ AppendArgs a) {
-  extern __shared__ float2 turns[];
-  predecessors_done();
-  const std::size_t row = blockIdx.x;
-  const int2 at = a.kv.rows[row];  // slot, position
-  const int size = a.kv.size, half = a.rotary / 2, pieces = size / 8;
-  for (int i = threadIdx.x; i < half; i += blockDim.x) {
-    float sine, cosine;
-    sincosf(__fmul_rn(static_cast<float>(at.y), a.frequencies[i]), &sine, &cosine);
-    turns[i] = {cosine * a.magnitude, sine * a.magnitude};
-  }
-  if (half > 0) __syncthreads();
-  std::byte* page =
-      a.kv.pages[static_cast<std::size_t>(at.x) * a.kv.page_stride + at.y / kPageTokens] + a.kv.offset;
-  const int token = at.y % kPageTokens;
-  for (int i = threadIdx.x; i < (a.heads + 2 * a.kv_heads) * pieces; i += blockDim.x) {
-    const int h = i / pieces, piece = i % pieces, c = 8 * piece;
-    const bool query = h < a.heads, value = h >= a.heads + a.kv_heads;
-    const int head = query ? h : h - a.heads - (value ? a.kv_heads : 0);
-    const X* x = static_cast<const X*>(query   ? a.q
-                                       : value ? a.v
-                                               : a.k) +
-                 row * (query ? a.q_stride : a.kv_stride) + static_cast<std::size_t>(head) * size;
-    float own[8];
-    load8(x + c, own);
-    if (!value && c < a.rotary) {
-      if (a.interleaved) {
-#pragma unroll
-        for (int e = 0; e < 8; e += 2) {
-          const float2 turn = turns[(c + e) / 2];
-          const float first = own[e], second = own[e + 1];
-          own[e] = first * turn.x - second * turn.y;
-          own[e + 1] = second * turn.x + first * turn.y;
-        }
-      } else {
-        const bool first = c < half;
-        float other[8];
-        load8(x + (first ? c + half : c - half), other);
-#pragma unroll
-        for (int e = 0; e < 8; ++e) {
-          const float2 turn = turns[(first ? c : c - half) + e];
-          const float across = other[e] * turn.y;
-          own[e] = first ? own[e] * turn.x - across : own[e] * turn.x + across;
-        }
-      }
-    }
-    T narrow[8];
-#pragma unroll
-    for (int e = 0; e < 8; ++e) narrow[e] = from_float<T>(query ? own[e] * a.scale : own[e]);
-    uint4 raw;
-    memcpy(&raw, narrow, 16);
-    std::byte* to =
-        query ? reinterpret_cast<std::byte*>(static_cast<T*>(a.q_out) + (row * a.heads + head) * size + c)
-              : page + static_cast<std::size_t>(head) * a.kv.head_bytes + (value ? a.kv.value_offset : 0) +
-                    piece_offset(size, token, piece);
-    *reinterpret_cast<uint4*>(to) = raw;
-  }
-}
-
 template <typename T>
 __global__ void add_kernel(const T* table, int columns, const Token* rows, const int2* places,
                            std::size_t offset, float* x, std::size_t stride) {
@@ -225,13 +130,19 @@ HeadNorm head_norm(const Norm& norm) {
 
 }  // namespace
 
+bool appends_pieces(const Attention& params, const KvView& kv) {
+  return kv.type != Tensor::Type::f32 && kv.padded == kv.size && params.q_norm.weight == nullptr &&
+         params.k_norm.weight == nullptr && params.rotary / 2 % (params.interleaved ? 4 : 8) == 0;
+}
+
 void append_rows(const Attention& params, const KvView& kv, const Tensor& q, const Tensor& k, const Tensor& v,
-                 void* q_out, cudaStream_t stream) {
+                 void* q_out, float2* turns, int* counter, cudaStream_t stream) {
   AppendArgs a{};
   a.kv = kv;
   a.q = q.data;
   a.k = k.data;
   a.v = v.data;
+  a.rows = static_cast<int>(q.rows);
   a.q_stride = q.stride;
   a.kv_stride = k.stride;
   a.heads = static_cast<int>(params.heads);
@@ -244,19 +155,13 @@ void append_rows(const Attention& params, const KvView& kv, const Tensor& q, con
   a.q_norm = head_norm(params.q_norm);
   a.k_norm = head_norm(params.k_norm);
   a.q_out = q_out;
-  const std::size_t half = params.rotary / 2;
-  const bool pieces = kv.type != Tensor::Type::f32 && kv.padded == kv.size && a.q_norm.weight == nullptr &&
-                      a.k_norm.weight == nullptr && half % (params.interleaved ? 4 : 8) == 0;
+  a.turns = turns;
+  a.counter = counter;
+  if (appends_pieces(params, kv)) return append_pieces(a, q.type, stream);
   with_type(q.type, [&]<typename X>() {
     with_type(kv.type, [&]<typename T>() {
-      if constexpr (!std::is_same_v<T, float>) {
-        if (pieces) {
-          return launch_after(append_pieces_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps,
-                              half * sizeof(float2), stream, a);
-        }
-      }
-      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps, half * sizeof(float2),
-                   stream, a);
+      launch_after(append_kernel<X, T>, static_cast<unsigned>(q.rows), 32 * kWarps,
+                   params.rotary / 2 * sizeof(float2), stream, a);
     });
   });
 }

@@ -58,6 +58,7 @@ class Stream {
 struct Graph {
   std::unique_ptr<StepProgram> program;
   bool no_program = false;
+  std::uint64_t cache = 0;  // the caches' addresses that it was recorded with
   cudaGraphExec_t exec = nullptr;
   std::uint64_t layout = 0;  // the layout it was recorded with
   int calls = 0;
@@ -175,9 +176,12 @@ class CudaOps final : public Ops {
   void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
                  KvCache& cache, std::size_t layer, Tensor out) override {
     use();
-    if (recorder_) throw NotRecorded();
-    cuda::attention(device_, arena_, params, q, k, v, layout, static_cast<PagedCache&>(cache), layer, out,
-                    stream_);
+    auto& paged = static_cast<PagedCache&>(cache);
+    if (recorder_) {
+      check_attention(params, q, k, v, paged, layer, out);
+      return recorder_->attention(params, q, k, v, layout, paged.view(layout, layer), out);
+    }
+    cuda::attention(device_, arena_, params, q, k, v, layout, paged, layer, out, stream_);
   }
   void norm_rows(const Tensor& x, std::span<const std::size_t> rows, const Norm& norm, Tensor out) override {
     use();
@@ -486,6 +490,11 @@ void CudaOps::repeat(std::uint64_t key, std::span<const Token> tokens, const std
   use();
   if (tokens.size() == 1 && !device_.deterministic) {
     Graph& graph = graphs_[key];
+    if (graph.cache != *cache_addresses_) {
+      graph.program.reset();
+      graph.no_program = false;
+      graph.cache = *cache_addresses_;
+    }
     if (graph.program == nullptr && !graph.no_program) record(graph, body);
     if (graph.program != nullptr) return graph.program->run(tokens[0], stream_);
   }

@@ -222,20 +222,27 @@ void PagedCache::bind(Layout layout) {
   auto* tiles = host_chunk_.as<int4>();
   auto* rows = reinterpret_cast<int2*>(tiles + tile_room_);
   std::size_t tile = 0, row = 0, most = 0;
-  for (const Piece& piece : layout) {
-    const int slot = static_cast<int>(piece.slot);
-    const auto before = static_cast<int>(slots_[piece.slot].length), count = static_cast<int>(piece.count);
-    for (int i = 0; i < count; i += tile_rows_) {
-      tiles[tile++] = {static_cast<int>(piece.row) + i, std::min(tile_rows_, count - i), slot, before + i};
+  // Tiles of a sequence side by side, as they read the same keys; long sequences first, and of each its last
+  // and heaviest tiles, so that blocks end together.
+  std::vector<std::pair<int, std::size_t>> order;  // minus the end, and which piece
+  for (std::size_t i = 0; i < layout.size(); ++i) {
+    const Slot& s = slots_[layout[i].slot];
+    order.emplace_back(-static_cast<int>(s.length + layout[i].count), i);
+    most = std::max(most, s.pages.size());
+    for (std::size_t t = 0; t < layout[i].count; ++t) {
+      rows[row++] = {static_cast<int>(layout[i].slot), static_cast<int>(s.length + t)};
     }
-    for (int i = 0; i < count; ++i) rows[row++] = {slot, before + i};
-    most = std::max(most, slots_[piece.slot].pages.size());
   }
-  const auto cost = [this](const int4& t) {
-    const int all = t.w + t.y;
-    return shape_.window == 0 ? all : std::min(all, static_cast<int>(shape_.window) + t.y);
-  };
-  std::stable_sort(tiles, tiles + tile, [&](const int4& a, const int4& b) { return cost(a) > cost(b); });
+  std::sort(order.begin(), order.end());
+  for (const auto& [end, i] : order) {
+    const Piece& piece = layout[i];
+    const int slot = static_cast<int>(piece.slot), count = static_cast<int>(piece.count);
+    if (count == 0) continue;
+    for (int t = (count - 1) / tile_rows_ * tile_rows_; t >= 0; t -= tile_rows_) {
+      tiles[tile++] = {static_cast<int>(piece.row) + t, std::min(tile_rows_, count - t), slot,
+                       -end - count + t};
+    }
+  }
   DECIBAN_CUDA(cudaMemcpyAsync(chunk_.data(), tiles, tile_room_ * sizeof(int4) + row * sizeof(int2),
                                cudaMemcpyHostToDevice, stream_));
   DECIBAN_CUDA(cudaEventRecord(uploaded_, stream_));

@@ -44,8 +44,9 @@ struct KvView {
   std::byte* const* pages = nullptr;  // [slots][page_stride], every entry below a sequence's end is a page
   int page_stride = 0;
   const int2* rows = nullptr;  // [rows of the chunk]: slot, position
-  const int4* tiles =
-      nullptr;  // query tiles: first row, rows, slot, the first row's position; heavy ones first
+  // Query tiles: first row, rows, slot, the first row's position; a sequence's side by side, heavy ones
+  // first.
+  const int4* tiles = nullptr;
   int tile_count = 0;
   int* counters = nullptr;  // zeros, and zeros again after each kernel: kStepCounters a row and head of keys
   int most_pages = 0;       // of a sequence of the chunk, rounded up: for the grids of recorded steps

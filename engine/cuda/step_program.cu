@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/cuda/check.h"
+#include "engine/cuda/step_attention.cuh"
 #include "engine/cuda/step_products.cuh"
 #include "engine/cuda/step_program.h"
 #include "engine/cuda/wkv4.cuh"
@@ -27,7 +28,7 @@ struct Moments {
   float mean, variance;
 };
 template <int kCount>
-__device__ Moments moments(const float4 (&h)[kCount], int mine, int columns, Scratch& s) {
+__device__ Moments moments(const float4 (&h)[kCount], int mine, int columns, bool centred, Scratch& s) {
   float total = 0, squares = 0;
 #pragma unroll
   for (int j = 0; j < kCount; ++j) total += (h[j].x + h[j].y) + (h[j].z + h[j].w);
@@ -47,7 +48,7 @@ __device__ Moments moments(const float4 (&h)[kCount], int mine, int columns, Scr
   float sum = 0, around = 0;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) sum += s.parts[w].x;
-  const float all = sum / columns;
+  const float all = centred ? sum / columns : 0.0f;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) {
     const float4 p = s.parts[w];
@@ -66,10 +67,14 @@ __device__ void bring(const void* at, std::size_t bytes) {
 }
 
 // Has what a stage will read of parameters brought to the L2 cache, which does not depend on other stages.
+template <bool kAttends>
 __device__ void bring_parameters(const StepStage& s) {
   const int i = static_cast<int>(threadIdx.x) - (kThreads - 32), block = blockIdx.x;
   if (i < 0) return;
-  if (s.kind == StepStage::Kind::products && i < s.count) {
+  if constexpr (kAttends) {
+    if (s.kind == StepStage::Kind::attention) bring_keys(s.attention, i, bring);
+  }
+  if (i < s.count) {
     const Few& p = s.at[i];
     const StepShare mine = share(s);
     const int first = max(mine.first, p.end - p.outputs), end = min(mine.end, p.end);
@@ -84,7 +89,7 @@ __device__ void bring_parameters(const StepStage& s) {
     const std::size_t row = s.mix.columns * sizeof(float);
     if (block == 0) bring(s.mix.weight, row);
     if (block == 1) bring(s.mix.bias, row);
-    if (block == 2) bring(s.mix.shift, row);
+    if (block == 2) bring(s.mix.shift != nullptr ? s.mix.shift : s.mix.second_weight, row);
     if (block >= 3 && block < 3 + s.mix.count) bring(s.mix.by[block - 3], row);
     if (s.kind == StepStage::Kind::heads) {
       const std::size_t all = static_cast<std::size_t>(s.heads.heads) * s.heads.size * sizeof(float);
@@ -95,8 +100,12 @@ __device__ void bring_parameters(const StepStage& s) {
   }
 }
 
+__device__ float4 affine(float4 x, const float* weight, const float* bias) {
+  const float4 w = load4(weight), b = bias == nullptr ? float4{0, 0, 0, 0} : load4(bias);
+  return {fmaf(x.x, w.x, b.x), fmaf(x.y, w.y, b.y), fmaf(x.z, w.z, b.z), fmaf(x.w, w.w, b.w)};
+}
 // The row's norm: thread i has the columns from 4 i, 4 (i + kThreads), … on, and gives each four with the row
-// before.
+// before, and what they are without weight and bias.
 constexpr int kOwned = (StepStage::kMostColumns / 4 + kThreads - 1) / kThreads;
 template <typename F>
 __device__ void normalise(const StepStage::Mix& m, const float* weight, const float* bias, Scratch& s,
@@ -114,17 +123,15 @@ __device__ void normalise(const StepStage::Mix& m, const float* weight, const fl
     h[j] = load4(x + c);
     if (shift != nullptr) before[j] = load4(shift + c);
   }
-  const Moments row = moments(h, mine, columns, s);
+  const Moments row = moments(h, mine, columns, m.centred, s);
   const float inverse = 1.0f / sqrtf(row.variance + m.eps), mean = row.mean;
 #pragma unroll
   for (int j = 0; j < kOwned; ++j) {
     const int c = 4 * (threadIdx.x + j * kThreads);
     if (c >= columns) continue;
-    const float4 w = load4(weight + c), b = load4(bias + c);
-    give(c,
-         float4{fmaf((h[j].x - mean) * inverse, w.x, b.x), fmaf((h[j].y - mean) * inverse, w.y, b.y),
-                fmaf((h[j].z - mean) * inverse, w.z, b.z), fmaf((h[j].w - mean) * inverse, w.w, b.w)},
-         before[j]);
+    const float4 plain = {(h[j].x - mean) * inverse, (h[j].y - mean) * inverse, (h[j].z - mean) * inverse,
+                          (h[j].w - mean) * inverse};
+    give(c, affine(plain, weight + c, bias == nullptr ? nullptr : bias + c), before[j], plain);
   }
 }
 __device__ float4 mixed(float4 h, float4 before, const float* by) {
@@ -143,15 +150,20 @@ __device__ void embed(const StepStage& stage, Token token, Scratch& s) {
   }
   if (stage.mix.weight != nullptr) {
     normalise(stage.mix, stage.mix.weight, stage.mix.bias, s,
-              [&](int c, float4 h, float4) { store4(stage.mix.x + c, h); });
+              [&](int c, float4 h, float4, float4) { store4(stage.mix.x + c, h); });
   }
 }
 
 __device__ void mix(const StepStage& stage, Scratch& s) {
   if (blockIdx.x != 0) return;
   const StepStage::Mix& m = stage.mix;
-  normalise(m, m.weight, m.bias, s, [&](int c, float4 h, float4 before) {
+  normalise(m, m.weight, m.bias, s, [&](int c, float4 h, float4 before, float4 plain) {
     for (int i = 0; i < m.count; ++i) {
+      if (i == 1 && m.second_weight != nullptr) {
+        const float* bias = m.second_bias == nullptr ? nullptr : m.second_bias + c;
+        store4(m.out[i], 0, c, affine(plain, m.second_weight + c, bias));
+        continue;
+      }
       store4(m.out[i], 0, c, m.by[i] == nullptr ? h : mixed(h, before, m.by[i] + c));
     }
     if (m.normed.data != nullptr) store4(m.normed, 0, c, h);
@@ -161,7 +173,7 @@ __device__ void mix(const StepStage& stage, Scratch& s) {
 }
 
 // The parameters of a mix that products begin with, on their way to shared memory: the norm's weight and
-// bias, then the mixes; those only that this block's outputs need.
+// bias, then the mixes (or a second norm's); those only that this block's outputs need.
 __device__ void fetch_mix(const StepStage& stage, unsigned needed, float* parameters) {
   const StepStage::Mix& m = stage.mix;
   const auto copy = [&](const float* from, int place) {
@@ -171,32 +183,47 @@ __device__ void fetch_mix(const StepStage& stage, unsigned needed, float* parame
     }
   };
   copy(m.weight, 0);
-  copy(m.bias, 1);
+  if (m.bias != nullptr) copy(m.bias, 1);
+  if (m.second_weight != nullptr && (needed & 2) != 0) {
+    copy(m.second_weight, 2);
+    if (m.second_bias != nullptr) copy(m.second_bias, 3);
+  }
   for (int i = 0; i < m.count; ++i) {
     if (m.by[i] != nullptr && (needed >> i & 1) != 0) copy(m.by[i], 2 + i);
   }
 }
 
 // What the products read, in shared memory: mixes made here, or finished rows.
-template <typename X>
+template <bool kAttends, typename X>
 __device__ void gather_inputs(const StepStage& stage, StepShare mine, unsigned needed,
                               const float* parameters, X* inputs, Scratch& s) {
   const StepStage::Mix& m = stage.mix;
   if (m.columns > 0) {
     asm volatile("cp.async.wait_all;" ::: "memory");  // moments() has all threads meet
     const int columns = m.columns;
-    const bool plain = m.by[0] == nullptr;  // a norm alone
+    const bool norms = m.by[0] == nullptr;  // and no mixes
+    const float* bias = m.bias == nullptr ? nullptr : parameters + columns;
     float* kept = blockIdx.x == 0 ? m.h : nullptr;
-    normalise(m, parameters, parameters + columns, s, [&](int c, float4 h, float4 before) {
+    normalise(m, parameters, bias, s, [&](int c, float4 h, float4 before, float4 plain) {
       for (unsigned left = needed; left != 0; left &= left - 1) {
         const int i = __ffs(left) - 1;
-        store4(inputs + i * columns + c, plain ? h : mixed(h, before, parameters + (2 + i) * columns + c));
+        const float* of = parameters + (2 + i) * columns + c;
+        store4(inputs + i * columns + c,
+               !norms   ? mixed(h, before, of)
+               : i == 0 ? h
+                        : affine(plain, of - columns, m.second_bias == nullptr ? nullptr : of));
       }
       if (kept != nullptr) store4(kept + c, h);
     });
   } else {
     for (int i = 0; i < stage.count; ++i) {
       if (!has_part(stage, mine, i)) continue;
+      if constexpr (kAttends) {
+        if (i == stage.joined) {
+          join_shares(stage.shares, stage.at[i].inputs, inputs + stage.place[i]);
+          continue;
+        }
+      }
       const auto* from = static_cast<const uint4*>(stage.at[i].x);
       auto* to = reinterpret_cast<uint4*>(inputs + stage.place[i]);
       const int quads = (stage.at[i].inputs + 15) / 16 * static_cast<int>(sizeof(X));
@@ -396,7 +423,8 @@ __device__ void move_state(const StepStage& now) {
   for (int c = threadIdx.x; c < now.moved; c += kThreads) now.moved_to[c] = now.moved_from[c];
 }
 
-template <typename X>
+// kAttends: a transformer's; else an RWKV's.  Each has registers for its own stages alone.
+template <typename X, bool kAttends>
 __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stages, int count, Token token,
                                                            Meeting* meeting) {
   using T = std::conditional_t<std::is_same_v<X, float>, float, f16>;
@@ -419,61 +447,77 @@ __global__ __launch_bounds__(kThreads, 1) void step_kernel(const StepStage* stag
   describe(2);
   asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
-  if (count > 1) bring_parameters(described(1));
+  if (count > 1) bring_parameters<kAttends>(described(1));
   for (int i = 0; i < count; ++i) {
     describe(i + 3);
     const StepStage& now = described(i);
-    if (i + 2 < count) bring_parameters(described(i + 2));
-    if (now.kind == StepStage::Kind::products) {
-      const StepShare mine = share(now);
-      const unsigned needed = now.needed[blockIdx.x];
-      auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
-      uint4 first[kStepPieces], second[kStepPieces];
-      WeightReader ahead(now, mine);
-      ahead.fetch(first);
-      if (ahead.more()) ahead.advance();
-      ahead.fetch(second);
-      if (ahead.more()) ahead.advance();
-      if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
-      OutputWriter writer(now, mine);
-      writer.before();
-      if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
-      writer.after();
-      move_state(now);
-      gather_inputs(now, mine, needed, parameters, inputs, scratch);
-      multiply(now, mine, ahead, first, second, writer, inputs, scratch.sums);
+    if (i + 2 < count) bring_parameters<kAttends>(described(i + 2));
+    if (now.kind == StepStage::Kind::products || now.kind == StepStage::Kind::attention) {
+      bool met = i == 0;
+      if constexpr (kAttends) {
+        if (now.kind == StepStage::Kind::attention) {  // before the weights: their registers are needed
+          attend_stage<T, X>(now, memory,
+                             [&] { meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x); });
+          met = true;
+        }
+      }
+      if (now.count > 0) {
+        const StepShare mine = share(now);
+        const unsigned needed = now.needed[blockIdx.x];
+        auto* parameters = reinterpret_cast<float*>(memory + now.parameters);
+        uint4 first[kStepPieces], second[kStepPieces];
+        WeightReader ahead(now, mine);
+        ahead.fetch(first);
+        if (ahead.more()) ahead.advance();
+        ahead.fetch(second);
+        if (ahead.more()) ahead.advance();
+        if (now.mix.columns > 0) fetch_mix(now, needed, parameters);
+        OutputWriter writer(now, mine);
+        writer.before();
+        if (!met) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+        writer.after();
+        move_state(now);
+        gather_inputs<kAttends>(now, mine, needed, parameters, inputs, scratch);
+        multiply(now, mine, ahead, first, second, writer, inputs, scratch.sums);
+      }
       asm volatile("cp.async.wait_all;" ::: "memory");
       if (i + 1 < count) arrive(&meeting->arrived);  // nobody meets behind the last stage
       continue;
     }
-    float state[kKeys] = {};
-    HeadParameters parameters;
-    if (now.kind == StepStage::Kind::heads) {
-      load_state(now, blockIdx.x, state);
-      load_parameters(now, blockIdx.x, parameters);
-    }
-    if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
-    move_state(now);
-    switch (now.kind) {
-      case StepStage::Kind::embed:
-        embed(now, token, scratch);
-        break;
-      case StepStage::Kind::mix:
-        mix(now, scratch);
-        break;
-      case StepStage::Kind::products:
-        break;
-      case StepStage::Kind::heads:
-        for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
-          if (h != static_cast<int>(blockIdx.x)) {
-            load_state(now, h, state);
-            load_parameters(now, h, parameters);
+    if constexpr (kAttends) {
+      if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      now.kind == StepStage::Kind::embed ? embed(now, token, scratch) : mix(now, scratch);
+    } else {
+      float state[kKeys] = {};
+      HeadParameters parameters;
+      if (now.kind == StepStage::Kind::heads) {
+        load_state(now, blockIdx.x, state);
+        load_parameters(now, blockIdx.x, parameters);
+      }
+      if (i > 0) meet(&meeting->arrived, static_cast<unsigned>(i) * gridDim.x);
+      move_state(now);
+      switch (now.kind) {
+        case StepStage::Kind::embed:
+          embed(now, token, scratch);
+          break;
+        case StepStage::Kind::mix:
+          mix(now, scratch);
+          break;
+        case StepStage::Kind::products:
+        case StepStage::Kind::attention:
+          break;
+        case StepStage::Kind::heads:
+          for (int h = blockIdx.x; h < now.heads.heads; h += gridDim.x) {
+            if (h != static_cast<int>(blockIdx.x)) {
+              load_state(now, h, state);
+              load_parameters(now, h, parameters);
+            }
+            head<T, X>(now, h, state, parameters, scratch);
           }
-          head<T, X>(now, h, state, parameters, scratch);
-        }
-        break;
-      case StepStage::Kind::wkv4:
-        wkv4<T, X>(now.heads);
+          break;
+        case StepStage::Kind::wkv4:
+          wkv4<T, X>(now.heads);
+      }
     }
     asm volatile("cp.async.wait_all;" ::: "memory");
     if (i + 1 < count) arrive(&meeting->arrived);  // also shows all threads the next description
@@ -498,12 +542,14 @@ StepProgram::StepProgram(const std::vector<StepStage>& stages, Tensor::Type prod
   DECIBAN_CUDA(cudaMemset(meeting_.data(), 0, meeting_.bytes()));
   DECIBAN_CUDA(cudaStreamSynchronize(cudaStreamLegacy));  // other streams do not wait for it
   shared_bytes_ = 0;
-  for (const StepStage& s : stages) shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
+  for (const StepStage& s : stages) {
+    shared_bytes_ = std::max<std::size_t>(shared_bytes_, s.shared);
+    attends_ = attends_ || s.kind == StepStage::Kind::attention;
+  }
 }
 
 void StepProgram::run(Token token, cudaStream_t stream) const {
-  with_type(type_, [&]<typename X>() {
-    const auto kernel = step_kernel<X>;
+  const auto launch = [&](void (*kernel)(const StepStage*, int, Token, Meeting*)) {
     DECIBAN_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(shared_bytes_)));
     // All blocks must be on the card together.
@@ -519,6 +565,12 @@ void StepProgram::run(Token token, cudaStream_t stream) const {
     config.numAttrs = 1;
     DECIBAN_CUDA(cudaLaunchKernelEx(&config, kernel, static_cast<const StepStage*>(stages_.as<StepStage>()),
                                     count_, token, meeting_.as<Meeting>()));
+  };
+  with_type(type_, [&]<typename X>() {
+    if constexpr (!std::is_same_v<X, float>) {  // keys of 16 bits alone
+      if (attends_) return launch(step_kernel<X, true>);
+    }
+    launch(step_kernel<X, false>);
   });
 }
 

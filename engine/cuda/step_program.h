@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/cuda/kv_layout.h"
 #include "engine/cuda/memory.h"
 #include "engine/cuda/parameters.h"
 #include "engine/ops.h"
@@ -29,6 +30,7 @@ class StepProgram {
   std::vector<DeviceBuffer> scratch_;
   int count_;
   Tensor::Type type_;
+  bool attends_ = false;
   int multiprocessors_;
   std::size_t shared_bytes_;
 };
@@ -51,6 +53,8 @@ class StepRecorder {
             const Tensor& g, Layout layout, StateView state, const Tensor& out);
   void wkv7(const Wkv7Params& params, const Tensor& r, const Tensor& w, const Tensor& k, const Tensor& v,
             const Tensor& a, const Tensor& g, Layout layout, StateView state, const Tensor& out);
+  void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
+                 const KvView& kv, const Tensor& out);
   std::unique_ptr<StepProgram> finish();
 
  private:

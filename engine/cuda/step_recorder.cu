@@ -12,6 +12,9 @@ struct StepRecorder::State {
   bool pending = false;  // `mix` is recorded, and whether products begin with it is not known yet
   StepStage mix;
   std::vector<Tensor> mix_outs;
+  bool again = false;            // products have begun with `mix`, a norm alone, and others may
+  const void* joined = nullptr;  // the row that attention left in shares
+  StepShares shares;
   // Rows that a mix did not write, because the products that follow make them for themselves.
   std::vector<const void*> unwritten;
   std::vector<DeviceBuffer> scratch;
@@ -38,7 +41,14 @@ struct StepRecorder::State {
       throw NotRecorded{};
   }
   void reads(const Tensor& t) const { reads(t.data); }
-  void writes(const Tensor& t) { std::erase(unwritten, t.data); }
+  void writes(const Tensor& t) {
+    std::erase(unwritten, t.data);
+    again =
+        again && t.data != mix.mix.x &&
+        std::none_of(mix_outs.begin(), mix_outs.end(), [&](const Tensor& out) { return out.data == t.data; });
+    if (t.data == joined) joined = nullptr;
+  }
+  bool beside_attention(const StepStage& s, const Product& p);
   // All that products read has one type in a program.
   void product_type(Tensor::Type t) {
     if (typed && t != type) throw NotRecorded{};
@@ -126,6 +136,7 @@ void StepRecorder::norm_mix(const Tensor& x, const Norm& norm, Layout layout, St
   if (h != nullptr) m.normed = view(*h), state_->writes(*h);
   if (h_prev != nullptr) m.before = view(*h_prev), state_->writes(*h_prev);
   state_->mix = s;
+  state_->again = false;
   state_->mix_outs.assign(outs.begin(), outs.end());
   state_->pending = true;
   if (h != nullptr || h_prev != nullptr) state_->flush();
@@ -135,19 +146,32 @@ void StepRecorder::norm_rows(const Tensor& x, std::span<const std::size_t> rows,
                              const Tensor& out) {
   normed_row(x);
   one_row(out);
-  if (rows.size() != 1 || norm.kind != Norm::Kind::layer || norm.bias == nullptr) {
-    throw NotRecorded{};
+  if (rows.size() != 1) throw NotRecorded{};
+  StepStage s;
+  s.kind = StepStage::Kind::mix;
+  StepStage::Mix& m = s.mix;
+  m.x = x.f32();
+  m.columns = static_cast<int>(x.columns);
+  m.weight = norm.weight->data(), m.bias = norm.bias == nullptr ? nullptr : norm.bias->data();
+  m.eps = norm.eps;
+  m.centred = norm.kind == Norm::Kind::layer;
+  m.count = 1;
+  m.out[0] = view(out);
+  // Two norms of one row are one stage.
+  StepStage::Mix& before = state_->mix.mix;
+  if (state_->pending && before.count == 1 && before.by[0] == nullptr && before.shift == nullptr &&
+      before.x == m.x && before.eps == m.eps && before.centred == m.centred &&
+      state_->mix_outs[0].data != out.data) {
+    before.second_weight = m.weight, before.second_bias = m.bias;
+    before.out[1] = m.out[0];
+    before.count = 2;
+    state_->mix_outs.push_back(out);
+    return;
   }
   state_->flush();
   state_->reads(x);
-  StepStage s;
-  s.kind = StepStage::Kind::mix;
-  s.mix.x = x.f32();
-  s.mix.columns = static_cast<int>(x.columns);
-  s.mix.weight = norm.weight->data(), s.mix.bias = norm.bias->data(), s.mix.eps = norm.eps;
-  s.mix.count = 1;
-  s.mix.out[0] = view(out);
   state_->mix = s;
+  state_->again = false;
   state_->mix_outs.assign(1, out);
   state_->pending = true;
 }
@@ -157,7 +181,7 @@ void StepRecorder::products(std::span<const Product> group) {
   if (group.empty() || group.size() > StepStage::kMostProducts) throw NotRecorded{};
   StepStage s;
   s.kind = StepStage::Kind::products;
-  bool begins_with_mix = all.pending;
+  bool begins_with_mix = all.pending || all.again;
   std::size_t least_inputs = group[0].x.columns;
   for (const Product& p : group) {
     one_row(p.x);
@@ -179,7 +203,13 @@ void StepRecorder::products(std::span<const Product> group) {
     } else {
       // Rows are multiplied up to a multiple of 16 inputs, and nobody writes what lies behind others.
       if (p.x.columns % 16 != 0) throw NotRecorded{};
-      all.reads(p.x);
+      if (p.x.data == all.joined) {
+        if (s.joined >= 0) throw NotRecorded{};
+        s.joined = s.count;
+        s.shares = all.shares;
+      } else {
+        all.reads(p.x);
+      }
     }
     const Epilogue& e = p.epilogue;
     for (const Tensor& t : {e.gate, e.base, e.target}) all.reads(t);
@@ -200,6 +230,7 @@ void StepRecorder::products(std::span<const Product> group) {
   if (begins_with_mix) {
     s.mix = all.mix.mix;
     all.pending = false;
+    all.again = s.mix.shift == nullptr && s.mix.by[0] == nullptr;
     for (const Tensor& out : all.mix_outs) all.unwritten.push_back(out.data);
     if (s.mix.shift != nullptr)
       s.mix.h = all.scratch.emplace_back(s.mix.columns * sizeof(float), "a step").as<float>();
@@ -243,10 +274,82 @@ void StepRecorder::products(std::span<const Product> group) {
       if (begins_with_mix) s.needed[block] |= static_cast<unsigned char>(1u << s.mixed[i]);
     }
   }
+  if (all.beside_attention(s, group[0])) return;
   all.append(s);
   if (s.mix.h != nullptr) {
     all.moved_from = s.mix.h, all.moved_to = s.mix.shift, all.moved = s.mix.columns;
   }
+}
+
+// Of x += A attention(...) and x += B inner, the second product does not wait for attention: it is computed
+// in attention's stage, while the first one's stage is left with little to read.
+bool StepRecorder::State::beside_attention(const StepStage& s, const Product& p) {
+  if (stages.size() < 2 || moved != 0) return false;
+  StepStage& attention = stages[stages.size() - 2];
+  const StepStage& output = stages.back();
+  if (attention.kind != StepStage::Kind::attention || attention.count != 0 ||
+      output.kind != StepStage::Kind::products || output.count != 1 || output.joined != 0 || s.count != 1 ||
+      s.mix.columns != 0 || s.joined >= 0 || p.epilogue.combine != Epilogue::Combine::add ||
+      output.at[0].finish.combine != Epilogue::Combine::add || output.at[0].finish.y.data != p.y.data) {
+    return false;
+  }
+  StepStage both = s;
+  both.kind = StepStage::Kind::attention;
+  both.attention = attention.attention;
+  both.attention.memory = (s.shared + 15) / 16 * 16;
+  both.shared = both.attention.memory + static_cast<unsigned>(sizeof(StepAttentionMemory));
+  if (both.shared > StepStage::kMostShared) return false;
+  both.moved_from = attention.moved_from, both.moved_to = attention.moved_to, both.moved = attention.moved;
+  attention = both;
+  return true;
+}
+
+void StepRecorder::attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v,
+                             Layout layout, const KvView& kv, const Tensor& out) {
+  constexpr std::size_t kMostSplits = 16;
+  // Heads of a group read the same keys one after the other: long contexts are better off elsewhere.
+  constexpr int kMostSharedPages = 64;
+  State& all = *state_;
+  one_row(q);
+  one_piece(layout);
+  all.flush();
+  for (const Tensor& t : {q, k, v}) all.reads(t), all.inner_type(t.type);
+  if (all.moved != 0) throw NotRecorded{};
+  const bool grouped = params.heads != params.kv_heads;
+  if (kv.type == Tensor::Type::f32 || !all.typed || kv.type != all.type || out.type != all.type ||
+      kv.padded != kv.size || kv.size % 8 != 0 || kv.size > StepAttentionMemory::kMostSize ||
+      params.q_norm.weight != nullptr || params.k_norm.weight != nullptr ||
+      (grouped && kv.most_pages > kMostSharedPages)) {
+    throw NotRecorded{};
+  }
+  StepStage s;
+  s.kind = StepStage::Kind::attention;
+  StepAttention& a = s.attention;
+  a.kv = kv;
+  a.q = q.data, a.k = k.data, a.v = v.data;
+  a.heads = static_cast<int>(params.heads);
+  a.group = static_cast<int>(params.heads / params.kv_heads);
+  a.splits = static_cast<int>(
+      std::clamp<std::size_t>(static_cast<std::size_t>(all.multiprocessors) / params.heads, 1, kMostSplits));
+  while (a.lanes < kv.size / 8) a.lanes *= 2;
+  a.window = static_cast<int>(params.window);
+  a.rotary = static_cast<int>(params.rotary);
+  a.interleaved = params.interleaved;
+  a.frequencies = params.rotary == 0 ? nullptr : params.frequencies->data();
+  a.slopes = params.slopes == nullptr ? nullptr : params.slopes->data();
+  a.magnitude = params.magnitude, a.scale = params.scale;
+  const auto places = static_cast<std::size_t>(a.heads * a.splits), size = static_cast<std::size_t>(kv.size);
+  if (all.shares.size != kv.size ||
+      all.shares.splits != a.splits) {  // layers take turns with the same memory
+    all.shares = {all.scratch.emplace_back(places * size * sizeof(float), "a step").as<float>(),
+                  all.scratch.emplace_back(places * sizeof(float2), "a step").as<float2>(), a.splits,
+                  kv.size};
+  }
+  a.sums = const_cast<float*>(all.shares.sums), a.ends = const_cast<float2*>(all.shares.ends);
+  s.shared = static_cast<unsigned>(sizeof(StepAttentionMemory));
+  all.append(s);
+  all.joined = out.data;
+  all.unwritten.push_back(out.data);
 }
 
 void StepRecorder::wkv4(const Tensor& r, const Tensor& k, const Tensor& v, const Vector& w, const Vector& u,

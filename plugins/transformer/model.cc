@@ -18,7 +18,7 @@
 namespace deciban::transformer {
 namespace {
 
-constexpr int kNumericsVersion = 1;  // raised whenever a log-probability may change
+constexpr int kNumericsVersion = 2;  // raised whenever a log-probability may change
 // Streams of an accelerator that score at once: one plans and reads back while the other computes.
 constexpr std::size_t kCardStreams = 2;
 

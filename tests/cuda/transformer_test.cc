@@ -7,6 +7,7 @@
 #include <random>
 
 #include "plugins/transformer/model.h"
+#include "plugins/transformer/random_shapes.h"
 #include "tests/cuda/card.h"
 #include "tests/engine/limited_backend.h"
 
@@ -92,7 +93,7 @@ TEST_P(CudaTransformer, StepsFollowTheWholeSequence) {
       const auto model = open({.mode = mode, .deterministic = deterministic});
       const Collected whole = score(*model, {{.tokens = own}}, true);
       const std::vector<float>& logits = whole.logits.at(0);
-      for (const std::size_t n : {std::size_t{2}, std::size_t{40}}) {
+      for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{40}}) {
         const auto batch = model->start_batch(n);
         constexpr std::size_t kFork = 70;
         double off = 0, count = 0;
@@ -105,7 +106,7 @@ TEST_P(CudaTransformer, StepsFollowTheWholeSequence) {
           ASSERT_EQ(logits.size(), (own.size() - 1) * rows.columns);
           const float* want = logits.data() + i * rows.columns;
           for (const std::size_t s : {std::size_t{0}, n - 1}) {
-            if (s != 0 && i < kFork) continue;
+            if (s != 0 && i < kFork) continue;  // of one sequence: the same twice
             if (deterministic) {
               ASSERT_EQ(std::memcmp(rows.row(s).data(), want, rows.columns * sizeof(float)), 0)
                   << mode << ", token " << i << " of sequence " << s << " of " << n;
@@ -195,6 +196,48 @@ INSTANTIATE_TEST_SUITE_P(Every, CudaTransformer,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// One sequence steps in one launch, several by a graph: across pages, and across lengths at which either is
+// recorded anew; heads of the published sizes, grouped ones, and ALiBi.
+TEST(CudaTransformerSteps, OneSequenceStepsLikeSeveral) {
+  DECIBAN_NEEDS_CARD();
+  for (const std::string shape : {"pythia-160m,layers=3", "pythia-1b,layers=2", "pythia-1.4b,layers=2",
+                                  "pythia-2.8b,layers=2", "llama3.2-1b,layers=3", "bloom-560m,layers=3"}) {
+    for (const std::string mode : {"bf16a", "f16a"}) {
+      const RandomTransformer random = random_transformer(shape + ",vocab=512");
+      ModelOptions options;
+      options.format = mode;
+      const auto model = load_transformer(random.weights, random.shape, byte_tokenizer(),
+                                          cuda_backend(0, false), options, {});
+      std::mt19937 draw(11);
+      std::vector<Token> text(640);
+      for (Token& token : text) token = static_cast<Token>(draw() % 512);
+      const auto one = model->start_batch(1), two = model->start_batch(2);
+      std::size_t at = 0;
+      double off = 0, count = 0, size = 0;
+      const auto step = [&](bool compared) {
+        const LogitRows alone = one->step(std::vector<Token>{text[at]});
+        const std::vector<float> got(alone.data, alone.data + alone.columns);
+        const LogitRows both = two->step(std::vector<Token>{text[at], 5});
+        ++at;
+        for (std::size_t c = 0; compared && c < got.size(); ++c) {
+          ASSERT_TRUE(std::isfinite(got[c])) << shape << ", " << mode << ", token " << at;
+          off += std::abs(static_cast<double>(got[c]) - both.row(0)[c]);
+          size += std::abs(static_cast<double>(both.row(0)[c]));
+          ++count;
+        }
+      };
+      for (int i = 0; i < 140; ++i) step(true);
+      const std::span<const Token> middle(text.data() + at, 360);
+      one->read(0, middle), two->read(0, middle);
+      at += middle.size();
+      while (at < text.size()) step(true);
+      EXPECT_LE(off / count, (mode == "f16a" ? 0.004 : 0.03) * size / count) << shape << ", " << mode;
+      std::cout << shape << ' ' << mode << ": mean |difference| " << off / count << " of " << size / count
+                << '\n';
+    }
+  }
+}
 
 std::vector<std::vector<Token>> demo_texts() {
   std::vector<std::vector<Token>> all;
