@@ -5,11 +5,11 @@
 namespace deciban {
 namespace {
 
-// A counter that moves every 100 steps of 0.5 joules, read around stretches of 16 steps with 4 between.
+// A counter that moves every 100 steps of 0.5 joules, read around stretches of 16 steps with 7 between.
 TEST(Energy, AStandingCounterCountsToo) {
   const auto counter = [](int step) { return static_cast<double>(step / 100) * 50; };
   Energy energy;
-  for (int at = 0; at < 20000; at += 20) energy.add(counter(at), counter(at + 16), 16);
+  for (int at = 0; at < 23000; at += 23) energy.add(counter(at), counter(at + 16), 16);
   const auto step = energy.of_a_step();
   ASSERT_TRUE(step);
   EXPECT_NEAR(step->value, 0.5, 0.1);
