@@ -37,8 +37,8 @@ class CudaBench : public ProgramTest {
   }
 };
 
-// What is taken beside the account is the code of the kernels, which the driver loads when they are first
-// called: as much at every length.
+// With one sequence, what is taken beside the account (the code of kernels, presumably) is as much at every
+// length.
 TEST_F(CudaBench, MemoryAgreesWithTheDriver) {
   DECIBAN_NEEDS_CARD();
   const auto all = points({"-m", "random:rwkv7-0.1b", "-m", "random:rwkv4-169m", "-m",
