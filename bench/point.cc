@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "bench/card_memory.h"
+#include "bench/energy.h"
 #include "bench/sensors.h"
 #include "deciban_version.h"
 #include "engine/checkpoint.h"
@@ -80,8 +82,9 @@ struct Marked {
 
 class Measurement {
  public:
-  Measurement(const PointRequest& request, LanguageModel& model, CostPoint& point)
+  Measurement(const PointRequest& request, const CardMemory& card, LanguageModel& model, CostPoint& point)
       : request_(request),
+        card_(card),
         model_(model),
         point_(point),
         sensors_(model.info().device),
@@ -98,7 +101,11 @@ class Measurement {
     count("weights_bytes", static_cast<double>(most_.weights));
     count("workspace_bytes", static_cast<double>(most_.workspace));
     if (!point_.metrics.count("cache_bytes")) count("cache_bytes", static_cast<double>(most_.cache));
-    if (most_.device > 0) count("device_bytes", static_cast<double>(most_.device));
+    if (device_bytes_ > 0) count("device_bytes", static_cast<double>(device_bytes_));
+    if (taken_ > 0) {
+      count("device_taken_bytes", static_cast<double>(taken_));
+      count("device_accounted_bytes", static_cast<double>(most_.device));
+    }
   }
 
  private:
@@ -108,7 +115,13 @@ class Measurement {
     most_.weights = std::max(most_.weights, now.weights);
     most_.cache = std::max(most_.cache, now.cache);
     most_.workspace = std::max(most_.workspace, now.workspace);
-    most_.device = std::max<std::uint64_t>(most_.device, sensors_.device_bytes().value_or(now.device));
+    const std::optional<std::uint64_t> taken = card_.taken(model_.info().device);
+    device_bytes_ =
+        std::max<std::uint64_t>(device_bytes_, sensors_.device_bytes().value_or(taken.value_or(now.device)));
+    if (taken.value_or(0) > taken_) {  // both of one moment, so that they can be compared
+      taken_ = *taken;
+      most_.device = now.device;
+    }
   }
   void count(const char* name, double value) { point_.metrics[name] = {value, value, value, 1}; }
   void rate(const char* name, double amount, const CostValue& seconds) {
@@ -122,7 +135,9 @@ class Measurement {
       const double start = steady_seconds();
       model_.score(texts_, texts_);
       const double seconds = steady_seconds() - start;
-      if (!texts_.failure().empty()) throw Marked{"failed", texts_.failure()};
+      texts_
+          .seen = {};  // memory is asked for in the run that warms up: a driver takes milliseconds to answer
+      if (!texts_.failure().empty()) give_up();
       return {seconds};
     };
     const CostValue seconds = median_of(sample(read, goal_, "prefill", point_.unmet, steady_seconds));
@@ -132,17 +147,25 @@ class Measurement {
     rate("prefill_bytes_per_second", static_cast<double>(texts_.bytes(model_)), seconds);
   }
 
+  // score() only says in words why a text failed; if it was memory, reading it once more throws so.
+  [[noreturn]] void give_up() {
+    const std::string reason = texts_.failure();
+    if (const auto batch = model_.start_batch(1)) reach(*batch, request_.length, 1);
+    throw Marked{"failed", reason};
+  }
+
   // Brings all sequences of the batch to `length` tokens.
-  void reach(Batch& batch, std::size_t length) {
-    for (std::size_t i = 0; i < request_.batch; ++i) batch.reset(i);
+  void reach(Batch& batch, std::size_t length) { reach(batch, length, request_.batch); }
+  void reach(Batch& batch, std::size_t length, std::size_t sequences) {
+    for (std::size_t i = 0; i < sequences; ++i) batch.reset(i);
     if (length == 0) return;
     if (batch.read(0, texts_.text(0).first(length))) {
-      for (std::size_t i = 1; i < request_.batch; ++i) batch.copy(0, i);
+      for (std::size_t i = 1; i < sequences; ++i) batch.copy(0, i);
       return;
     }
-    std::vector<TokenScore> best(request_.batch);
+    std::vector<TokenScore> best(sequences);
     for (std::size_t t = 0; t < length; ++t)
-      batch.step_best(std::vector<Token>(request_.batch, texts_.text(0)[t]), best);
+      batch.step_best(std::vector<Token>(sequences, texts_.text(0)[t]), best);
   }
 
   // Steps about `length`: half of them before, half behind.
@@ -160,18 +183,16 @@ class Measurement {
     }
     std::vector<TokenScore> best(request_.batch);
     std::vector<Token> next(request_.batch, texts_.text(0)[0]);
-    double energy = 0;
-    std::size_t energy_steps = 0;
+    Energy energy;
+    std::optional<double> clock;
     const auto run = [&] {
       reach(*batch, before);
       for (std::size_t i = 0; i < kWarmSteps; ++i)
         batch->step_best(next, best);  // steps are recorded by then
       const std::optional<double> joules = sensors_.joules();
       std::vector<double> seconds = timed_steps(*batch, several, next, best);
-      if (const auto after = sensors_.joules(); joules && after && *after > *joules) {
-        energy += *after - *joules;
-        energy_steps += several;
-      }
+      energy.add(joules, sensors_.joules(), several);
+      clock = sensors_.clock();  // while the processor still is as busy as it was
       return seconds;
     };
     const std::vector<double> all = sample(run, goal_, "step", point_.unmet, steady_seconds);
@@ -180,8 +201,8 @@ class Measurement {
     point_.metrics["step_seconds"] = seconds;
     point_.metrics["step_p99_seconds"] = {slowest, slowest, slowest, all.size()};
     rate("step_tokens_per_second", static_cast<double>(request_.batch), seconds);
-    if (energy_steps > 0) count("step_joules", energy / static_cast<double>(energy_steps));
-    if (const auto clock = sensors_.clock()) count("clock_hertz", *clock);
+    if (const auto joules = energy.of_a_step()) point_.metrics["step_joules"] = *joules;
+    if (clock) count("clock_hertz", *clock);
     reach(*batch, request_.length);
     account();
     count("cache_bytes", static_cast<double>(batch->state_bytes()));
@@ -206,12 +227,14 @@ class Measurement {
   }
 
   const PointRequest& request_;
+  const CardMemory& card_;
   LanguageModel& model_;
   CostPoint& point_;
   Sensors sensors_;
   Texts texts_;
   SamplingGoal goal_;
-  MemoryUse most_;
+  MemoryUse most_;  // `device`: when most was taken
+  std::uint64_t device_bytes_ = 0, taken_ = 0;
 };
 
 void describe(CostPoint& point, const ModelInfo& info) {
@@ -314,6 +337,7 @@ CostPoint measure_point(const PointRequest& request, const OpenModel& open) {
     if (request.length == 0 || request.batch == 0)
       throw std::invalid_argument("a point needs a length and a batch of at least 1");
     count("idle_bytes", static_cast<double>(resident_bytes()));
+    const CardMemory card(request.options.device);
     const double start = steady_seconds();
     const std::unique_ptr<LanguageModel> model = open(request.spec, request.options);
     count("load_seconds", steady_seconds() - start);
@@ -322,7 +346,7 @@ CostPoint measure_point(const PointRequest& request, const OpenModel& open) {
     if (info.context_limit && request.length + 1 > *info.context_limit) {
       throw Marked{"limit", fmt::format("the model reads at most {} tokens", *info.context_limit)};
     }
-    Measurement(request, *model, point).run();
+    Measurement(request, card, *model, point).run();
     point.status = "ok";
   } catch (const Marked& marked) {
     point.status = marked.status;

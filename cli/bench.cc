@@ -12,6 +12,8 @@
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/suggest.h"
+#include "engine/cuda_module.h"
+#include "engine/device.h"
 #include "reports/cost_table.h"
 
 namespace deciban {
@@ -86,6 +88,20 @@ const Preset& find_preset(const std::string& name) {
   throw std::invalid_argument(fmt::format("unknown preset '{}'{}", name, did_you_mean(name, names)));
 }
 
+// The cards of a device word by name, before the CPU's; empty where nothing runs on one.
+std::string cards_of(const std::string& device) {
+  const DeviceWord word = parse_device(device);
+  if (word.kind == DeviceWord::Kind::cpu) return {};
+  if (word.kind == DeviceWord::Kind::automatic && !cuda_available()) return {};
+  const std::vector<CudaDevice> cards = cuda_devices();
+  std::string names;
+  for (const int index : word.indices.empty() ? std::vector<int>{0} : word.indices) {
+    if (static_cast<std::size_t>(index) < cards.size())
+      names += cards[static_cast<std::size_t>(index)].name + "; ";
+  }
+  return names;
+}
+
 void say_progress(const Console& console, const CostPoint& point, std::size_t done, std::size_t all) {
   const auto step = point.metrics.find("step_seconds");
   const auto prefill = point.metrics.find("prefill_seconds");
@@ -145,7 +161,7 @@ int bench(const BenchOptions& words, const Console& console, MeasurePoint measur
   options.model_options.deterministic = words.deterministic;
   options.goal = {words.least_runs, words.least_seconds, words.noise / 100, words.limit_seconds};
   const Machine machine = this_machine();
-  options.machine = fmt::format("{}, {} CPUs", machine.cpu, machine.cpus);
+  options.machine = fmt::format("{}{}, {} CPUs", cards_of(words.device), machine.cpu, machine.cpus);
   catch_interrupts();
   options.stop = &interrupted();
   for (const SweepModel& model : options.models) check_model(model.spec, options.model_options);

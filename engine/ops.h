@@ -319,8 +319,8 @@ class DECIBAN_API Ops {
   }
 };
 
-// An accelerator's memory did not suffice; what() says for what, how much was asked for and how much was
-// free. The operation had no effect: smaller chunks may fit.
+// An accelerator's or a plugin's memory did not suffice; what() says for what, of an accelerator also how
+// much was asked for and how much was free. The operation had no effect: smaller chunks may fit.
 class DECIBAN_API OutOfDeviceMemory : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -13,6 +13,7 @@
 #include "engine/checkpoint.h"
 #include "engine/model_info_json.h"
 #include "engine/model_spec.h"
+#include "engine/ops.h"
 
 namespace deciban {
 namespace {
@@ -67,7 +68,8 @@ void check_code(std::int32_t code, Text& error, const std::string& who, const ch
   if (text.empty()) text = fmt::format("{}() failed with code {} and no reason", function, code);
   text = fmt::format("{}: {}", who, text);
   if (code == DECIBAN_BAD_ARGUMENT) throw std::invalid_argument(text);
-  throw std::runtime_error(code == DECIBAN_OUT_OF_MEMORY ? text + " (out of memory)" : text);
+  if (code == DECIBAN_OUT_OF_MEMORY) throw OutOfDeviceMemory(text + " (out of memory)");
+  throw std::runtime_error(text);
 }
 
 // The two ends of score() as the plugin sees them.

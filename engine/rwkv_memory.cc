@@ -114,7 +114,7 @@ void check_fits(const Checkpoint& official, const RwkvShape& shape, NumericMode 
                           kLeastRows * row_bytes(shape, mode) + widened_bytes(official, mode) + kFixedBytes;
   const std::uint64_t needed = weights + state + workspace;
   if (needed <= *free) return;
-  throw std::runtime_error(fmt::format(
+  throw OutOfDeviceMemory(fmt::format(
       "the model needs {} of {}'s memory (weights {}, workspace {}, a state {}), and {} are free: end other "
       "programs on it, or use {}another device, or --device cpu",
       gib(needed), backend.device(), gib(weights), gib(workspace), gib(state), gib(*free),

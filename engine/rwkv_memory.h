@@ -18,7 +18,7 @@ std::size_t row_bytes(const RwkvShape& shape, NumericMode mode);
 // Bytes of one sequence's state.
 std::uint64_t state_bytes(const RwkvShape& shape);
 
-// Throws std::runtime_error with the bytes needed and had if weights, the smallest workspace and one state do
+// Throws OutOfDeviceMemory with the bytes needed and had if weights, the smallest workspace and one state do
 // not fit into the backend's free memory.  Nothing where that is the system's affair.
 void check_fits(const Checkpoint& official, const RwkvShape& shape, NumericMode mode, const Backend& backend);
 

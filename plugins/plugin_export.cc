@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "engine/model_info_json.h"
+#include "engine/ops.h"
 
 // What the host's handles point to.
 struct deciban_model {
@@ -35,6 +36,9 @@ std::int32_t guarded(deciban_text_out* error, Act act) noexcept {
     return act();
   } catch (const std::bad_alloc&) {
     put(error, "not enough memory");
+    return DECIBAN_OUT_OF_MEMORY;
+  } catch (const OutOfDeviceMemory& failure) {
+    put(error, failure.what());
     return DECIBAN_OUT_OF_MEMORY;
   } catch (const std::invalid_argument& mistake) {
     put(error, mistake.what());

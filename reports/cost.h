@@ -33,7 +33,9 @@ struct CostValue {
 //   states or
 //                               KV cache; activations and scratch
 //   resident_bytes              most memory of the process (VmHWM) that measured this point and nothing else
-//   device_bytes                of the accelerator's memory, as its driver sees it
+//   device_bytes                of the accelerator's memory, as its driver sees it, the context included
+//   device_taken_bytes          by how much its free memory (cudaMemGetInfo) fell since the model was opened,
+//   device_accounted_bytes      and what the model accounted for when that was most
 //   load_seconds, step_joules, clock_hertz
 struct CostPoint {
   std::string key;             // SHA-256 of everything it depends on; equal key, equal question

@@ -147,6 +147,8 @@ Table cost_table(std::span<const CostPoint> points) {
                    {"bytes/s", "prefill_bytes_per_second", true, true},
                    {"step joules", "step_joules", true, true},
                    {"clock", "clock_hertz", true, true},
+                   {"device taken", "device_taken_bytes", true, true},
+                   {"device accounted", "device_accounted_bytes", true, true},
                    {"unmet", "unmet", false, true},
                    {"status", "status", false, true},
                    {"reason", "reason", false, true}};
@@ -181,6 +183,8 @@ Table cost_table(std::span<const CostPoint> points) {
       row.push_back(bound("step_seconds", false));
       for (const char* name : {"prefill_bytes_per_second", "step_joules", "clock_hertz"})
         row.push_back(metric_cell(p, name, show_count));
+      for (const char* name : {"device_taken_bytes", "device_accounted_bytes"})
+        row.push_back(metric_cell(p, name, show_bytes));
       row.push_back(words(fmt::format("{}", fmt::join(p.unmet, "; "))));
       row.push_back(words(p.status));
       row.push_back(words(p.reason));

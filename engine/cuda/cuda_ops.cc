@@ -1,6 +1,7 @@
 #include "engine/cuda/cuda_ops.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -83,7 +84,8 @@ class CudaOps final : public Ops {
   std::size_t mark() override { return arena_.mark(); }
   void release(std::size_t mark) override { arena_.release(mark); }
   std::uint64_t workspace_bytes() const override {
-    return arena_.bytes() + layouts_.bytes() + tokens_.bytes();
+    return arena_.bytes() + layouts_.bytes() + tokens_.bytes() + blas_workspace_.bytes() +
+           cache_beside_->load(std::memory_order_relaxed);
   }
   Tensor::Type inner_type(ActivationFormat format) const override {
     // f16 has three bits more than bf16, and what passes here is far from its ends.
@@ -171,7 +173,7 @@ class CudaOps final : public Ops {
   std::unique_ptr<KvCache> allocate_cache(const KvShape& shape, std::size_t slots) override {
     const AttentionKernel kernel = attention_kernel(device_, product_type(shape.format), shape.head_size);
     return std::make_unique<PagedCache>(shape, slots, device_.index, attention_tile_rows(kernel), stream_,
-                                        cache_addresses_);
+                                        cache_addresses_, cache_beside_);
   }
   void attention(const Attention& params, const Tensor& q, const Tensor& k, const Tensor& v, Layout layout,
                  KvCache& cache, std::size_t layer, Tensor out) override {
@@ -239,6 +241,8 @@ class CudaOps final : public Ops {
   std::uint64_t addresses_ = 0;           // raised when something that graphs know moves
   std::shared_ptr<std::uint64_t> cache_addresses_ =
       std::make_shared<std::uint64_t>(0);  // the same, of caches
+  std::shared_ptr<std::atomic<std::uint64_t>> cache_beside_ =
+      std::make_shared<std::atomic<std::uint64_t>>(0);  // their bytes beside pages in use
   bool repeating_ = false;
 };
 

@@ -18,12 +18,14 @@ bool same(const Piece& a, const Piece& b) { return a.row == b.row && a.count == 
 }  // namespace
 
 PagedCache::PagedCache(const KvShape& shape, std::size_t slots, int device, int tile_rows,
-                       cudaStream_t stream, std::shared_ptr<std::uint64_t> addresses)
+                       cudaStream_t stream, std::shared_ptr<std::uint64_t> addresses,
+                       std::shared_ptr<std::atomic<std::uint64_t>> beside)
     : shape_(shape),
       device_(device),
       tile_rows_(tile_rows),
       stream_(stream),
       addresses_(std::move(addresses)),
+      beside_(std::move(beside)),
       type_(Ops::product_type(shape.format)),
       padded_(padded_channels(static_cast<int>(shape.head_size), type_ != Tensor::Type::f32)),
       head_bytes_(2 * kPage * static_cast<std::size_t>(padded_) * Tensor::element_bytes(type_)),
@@ -40,6 +42,7 @@ PagedCache::PagedCache(const KvShape& shape, std::size_t slots, int device, int 
 PagedCache::~PagedCache() {
   cudaSetDevice(device_);
   cudaEventDestroy(uploaded_);
+  beside_->fetch_sub(beside_here_, std::memory_order_relaxed);
 }
 
 void PagedCache::use() const { DECIBAN_CUDA(cudaSetDevice(device_)); }
@@ -57,6 +60,10 @@ void PagedCache::drop(int page) {
 
 void PagedCache::account() {
   bytes_.store((at_.size() - free_.size()) * page_bytes_, std::memory_order_relaxed);
+  const std::uint64_t beside =
+      free_.size() * page_bytes_ + table_.bytes() + chunk_.bytes() + counters_.bytes();
+  beside_->fetch_add(beside - beside_here_, std::memory_order_relaxed);  // unsigned: may fall too
+  beside_here_ = beside;
 }
 
 // More than is asked for, if there is room, so that a growing sequence seldom waits for memory.

@@ -15,9 +15,9 @@ namespace deciban::cuda {
 class PagedCache final : public KvCache {
  public:
   // `tile_rows`: of the kernel that reads many rows.  `addresses` is raised when something changes that
-  // recorded operations rely on.
+  // recorded operations rely on; `beside` counts what all caches of one Ops hold beside pages in use.
   PagedCache(const KvShape& shape, std::size_t slots, int device, int tile_rows, cudaStream_t stream,
-             std::shared_ptr<std::uint64_t> addresses);
+             std::shared_ptr<std::uint64_t> addresses, std::shared_ptr<std::atomic<std::uint64_t>> beside);
   ~PagedCache() override;
   PagedCache(const PagedCache&) = delete;
   PagedCache& operator=(const PagedCache&) = delete;
@@ -53,6 +53,8 @@ class PagedCache final : public KvCache {
   const int device_, tile_rows_;
   cudaStream_t stream_;
   std::shared_ptr<std::uint64_t> addresses_;
+  std::shared_ptr<std::atomic<std::uint64_t>> beside_;
+  std::uint64_t beside_here_ = 0;  // this cache's part
   Tensor::Type type_;
   int padded_;
   std::size_t head_bytes_, layer_bytes_, page_bytes_;

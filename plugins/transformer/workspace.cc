@@ -64,7 +64,7 @@ void check_fits(const Checkpoint& checkpoint, const Shape& shape, NumericMode mo
   }
   const double workspace = static_cast<double>(kLeastRows * row_bytes(shape, mode) + kFixedBytes);
   if (weights + workspace <= static_cast<double>(*free)) return;
-  throw std::runtime_error(fmt::format(
+  throw OutOfDeviceMemory(fmt::format(
       "the model needs {} of {}'s memory (weights {}, workspace {}), and {} are free: end other programs on "
       "it, or use a narrower mode, another device, or --device cpu",
       gib(weights + workspace), backend.device(), gib(weights), gib(workspace),

@@ -14,7 +14,7 @@ std::uint64_t token_bytes(const Shape& shape, NumericMode mode);
 // Activations of one row of a chunk at their widest, with the cache's place for it.
 std::uint64_t row_bytes(const Shape& shape, NumericMode mode);
 
-// Throws std::runtime_error, naming what is needed and what is free, if the weights and the smallest
+// Throws OutOfDeviceMemory, naming what is needed and what is free, if the weights and the smallest
 // workspace do not fit into an accelerator's free memory.
 void check_fits(const Checkpoint& checkpoint, const Shape& shape, NumericMode mode, const Backend& backend);
 

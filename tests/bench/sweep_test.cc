@@ -8,6 +8,7 @@
 
 #include "bench/child.h"
 #include "bench/sensors.h"
+#include "engine/ops.h"
 #include "tests/scratch_directory.h"
 
 namespace deciban {
@@ -228,6 +229,39 @@ TEST(MeasurePoint, ALimitIsMarkedAndAModelMayOnlyScore) {
     throw std::bad_alloc();
   };
   EXPECT_EQ(measure_point(small_point("x", 16), full).status, "memory");
+}
+
+// score() tells a full device's memory only in words; reading the text again tells it for sure.
+class Full final : public Limited {
+ public:
+  explicit Full(bool memory) : memory_(memory) {}
+  void score(SequenceSource& next, ScoreSink& done) override {
+    Sequence sequence;
+    for (std::size_t i = 0; next.next(sequence); ++i) done.failed(i, "it did not work");
+  }
+  std::unique_ptr<Batch> start_batch(std::size_t) override {
+    if (memory_) throw OutOfDeviceMemory("device 0 has 3 MiB free");
+    return nullptr;
+  }
+
+ private:
+  bool memory_;
+};
+
+TEST(MeasurePoint, ADevicesFullMemoryIsMarked) {
+  const auto measured = [](bool memory) {
+    return measure_point(small_point("x", 16), [memory](const std::string&, const ModelOptions&) {
+      return std::make_unique<Full>(memory);
+    });
+  };
+  EXPECT_EQ(measured(true).status, "memory");
+  EXPECT_EQ(measured(true).reason, "device 0 has 3 MiB free");
+  EXPECT_EQ(measured(false).status, "failed");
+  EXPECT_EQ(measured(false).reason, "it did not work");
+  const OpenModel refused = [](const std::string&, const ModelOptions&) -> std::unique_ptr<LanguageModel> {
+    throw OutOfDeviceMemory("the model needs 90 GiB");
+  };
+  EXPECT_EQ(measure_point(small_point("x", 16), refused).status, "memory");
 }
 
 TEST(Child, SaysHowItEnded) {
