@@ -135,8 +135,8 @@ class Measurement {
       const double start = steady_seconds();
       model_.score(texts_, texts_);
       const double seconds = steady_seconds() - start;
-      texts_
-          .seen = {};  // memory is asked for in the run that warms up: a driver takes milliseconds to answer
+      // Memory is asked for in the run that warms up: a driver takes milliseconds to answer.
+      texts_.seen = {};
       if (!texts_.failure().empty()) give_up();
       return {seconds};
     };
